@@ -1,0 +1,32 @@
+# make        the environment, the default study, and what to open afterwards
+# make test   the environment and the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+PYTEST_ARGS ?=
+
+.PHONY: all study environment test lint clean
+
+all: study
+
+study: $(VENV)/installed
+	. $(BIN)/activate && snakemake --cores $(CORES)
+
+environment: $(VENV)/installed
+
+test: $(VENV)/installed
+	. $(BIN)/activate && python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/installed
+	. $(BIN)/activate && ruff check && ruff format --check && snakefmt --check Snakefile workflow/rules && snakemake --lint
+
+# The file appears only after a whole installation, so that one cut short is repeated.
+$(VENV)/installed: envs/requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or later is needed; $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake

@@ -1,0 +1,38 @@
+# Token geometry of vision transformers: from images and weights to eigenspectra, correlations, clusters.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/moments.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+
+
+localrules:
+    all,
+    fetch,
+    activations,
+    alpha,
+    correlations,
+    clusters,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.alpha.input,
+        rules.correlations.input,
+        rules.clusters.input,
+        rules.figures.input,
+
+
+onsuccess:
+    print_summary()

@@ -1,0 +1,105 @@
+"""A small study, run once by Snakemake itself, for the tests that look at what it made."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+REPOSITORY = Path(__file__).parents[1]
+
+SMALL = {
+    "seed": 3,
+    "samples": 24,
+    "samples_per_part": 16,
+    "concatenated_samples": 24,
+    "models": {
+        "tiny": {
+            "architecture": "vit_tiny_patch16_224",
+            "image_size": 64,
+            "layers": [0, 1, 2],
+            "weights": {"source": "random", "seed": 0},
+        }
+    },
+    "datasets": {
+        "pictures": {
+            "class": "ImageFolder",
+            "splits": {"test": {"arguments": {"root": "pictures"}}},
+        }
+    },
+    "forward": {"precision": "float32"},
+    "activations": {"dtype": "float32", "keep": True},
+    "moments": {"keep": True},
+    "fit": {"ranks": [2, 15], "min_ranks": 8, "weights": "inverse_rank"},
+    "clusters": {"count": 2, "neighbors": 5, "min_dist": 0.1, "seed": 0},
+    "figures": {"eigenspectrum": {"layer": 1, "token": "cls"}},
+    "compute": {"device": "cpu", "batch_size": 8, "threads": 2},
+}
+
+
+def write_pictures(folder, count=30):
+    """An ImageFolder of `count` pictures whose first patch of 16 × 16 (at 64 px) is black."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        coarse = rng.integers(0, 256, size=(8, 8, 3), dtype=np.uint8)
+        picture = np.array(Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC))
+        picture[:24, :24] = 0
+        path = folder / f"class_{index % 2}" / f"{index:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+
+
+class Workflow:
+    """A working directory in which Snakemake runs this repository's workflow."""
+
+    def __init__(self, directory, config):
+        self.directory = directory
+        self.configure(config)
+
+    def configure(self, config):
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def run(self, *arguments, check=True, environment=None, cores=2):
+        """Call snakemake; returns the finished process with its output as text."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile"]
+        command += ["--cores", str(cores), "--workflow-profile", REPOSITORY / "profiles" / "default", *arguments]
+        process = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.directory,
+            env=os.environ | (environment or {}),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if check and process.returncode:
+            raise AssertionError(process.stdout)
+        return process
+
+    def path(self, *parts):
+        return self.directory.joinpath("results", *parts)
+
+    @property
+    def branch(self):
+        return self.path("tiny", "pictures", "test")
+
+
+@pytest.fixture
+def small_workflow(tmp_path):
+    """The small study, not yet run."""
+    write_pictures(tmp_path / "pictures")
+    return Workflow(tmp_path, SMALL)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The small study after one run. Tests that change anything take a copy."""
+    directory = tmp_path_factory.mktemp("study")
+    write_pictures(directory / "pictures")
+    workflow = Workflow(directory, SMALL)
+    workflow.log = workflow.run().stdout
+    return workflow

@@ -1,0 +1,196 @@
+"""Moments, spectra and correlations equal what numpy and sklearn find on the whole array."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+from tokengeometry import correlation, moments, spectra, stores
+from tokengeometry.rounding import eigenvalue_floor
+from tokengeometry.study import cut
+from tokengeometry.tables import fit_layer
+
+SAMPLES, TOKENS, FEATURES = 90, 7, 12
+
+
+def make_activations(samples=SAMPLES, tokens=TOKENS, features=FEATURES, seed=0):
+    """Correlated tokens with a large mean and decaying spectra, (sample, token, feature) float32."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(samples, 1, features))
+    values = (shared + rng.normal(size=(samples, tokens, features))) * np.arange(1, features + 1) ** -0.8
+    return (values + 30 * rng.normal(size=(tokens, features))).astype(np.float32)
+
+
+def moments_of(activations, batch=17):
+    return moments.accumulate(
+        torch.from_numpy(activations[start : start + batch]) for start in range(0, len(activations), batch)
+    )
+
+
+def write_part(path, activations, **attributes):
+    with stores.create(path, compute_dtype="float32", **attributes) as store:
+        array = store.create(
+            "activations",
+            activations.shape,
+            activations.dtype,
+            ("sample", "token", "feature"),
+            chunks=(8, *activations.shape[1:]),
+        )
+        array[...] = activations
+    return stores.open_store(path)
+
+
+@pytest.fixture
+def layer(tmp_path):
+    """Activations in three parts, the moment stores of those, and the spectra store."""
+    activations = make_activations()
+    parts, sums = [], []
+    for number, (start, stop) in enumerate(cut(SAMPLES, 40)):
+        part = write_part(tmp_path / f"activations_{number}.zarr", activations[start:stop])
+        accumulated = moments.accumulate(moments.batches(part, "cpu", batch_bytes=1))
+        moments.write(tmp_path / f"moments_{number}.zarr", accumulated, dtypes=["float32", "float32"])
+        parts.append(part)
+        sums.append(stores.open_store(tmp_path / f"moments_{number}.zarr"))
+    spectra.write_concatenated(tmp_path / "concatenated.zarr", parts, SAMPLES, device="cpu")
+    spectra.write_spectra(
+        tmp_path / "spectra.zarr", sums, stores.open_store(tmp_path / "concatenated.zarr"), device="cpu"
+    )
+    return activations, parts, sums, stores.open_store(tmp_path / "spectra.zarr")
+
+
+def pca_eigenvalues(samples):
+    """sklearn's, by full SVD in float64, divided by N instead of N − 1."""
+    pca = PCA(svd_solver="full").fit(samples.astype(np.float64))
+    return pca.explained_variance_ * (len(samples) - 1) / len(samples)
+
+
+def test_token_spectra_equal_sklearn_pca(layer):
+    activations, _, _, store = layer
+    for token in range(TOKENS):
+        np.testing.assert_allclose(
+            store["eigenvalues"][token], pca_eigenvalues(activations[:, token]), rtol=1e-9, atol=1e-13
+        )
+
+
+def test_pooled_spectrum_equals_spectrum_of_stacked_tokens(layer):
+    activations, _, _, store = layer
+    np.testing.assert_allclose(store["pooled"][:], pca_eigenvalues(activations.reshape(-1, FEATURES)), rtol=1e-9)
+
+
+def test_concatenated_spectrum_equals_spectrum_of_concatenated_tokens(layer):
+    activations, _, _, store = layer
+    expected = pca_eigenvalues(activations.reshape(SAMPLES, -1))
+    count = min(SAMPLES - 1, TOKENS * FEATURES)
+    np.testing.assert_allclose(store["concatenated"][:count], expected[:count], rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize(("samples", "block_bytes"), [(5, 1), (9, 1), (50, 2000), (90, 10**9)])
+def test_concatenated_spectrum_does_not_depend_on_its_blocks(layer, samples, block_bytes):
+    activations, parts, _, _ = layer
+    subset = spectra.Samples(parts, samples)
+    values, mean_square = spectra.concatenated(subset, block_bytes=block_bytes)
+    whole = activations[:samples].reshape(samples, -1).astype(np.float64)
+    expected = np.linalg.eigvalsh(np.cov(whole.T, bias=True))[::-1][: len(values)]
+    np.testing.assert_allclose(values, expected, rtol=1e-8, atol=1e-11)
+    assert mean_square == pytest.approx((whole**2).mean(), rel=1e-12)
+
+
+def test_alpha_equals_least_squares_on_sklearn_spectra(layer):
+    activations, _, _, store = layer
+    laws = fit_layer(store, ranks=(2, 10), min_ranks=3, weights="inverse_rank")
+    rank = np.arange(2, 11)
+    for token in range(TOKENS):
+        values = pca_eigenvalues(activations[:, token])[1:10]
+        slope = np.polyfit(np.log(rank), np.log(values), 1, w=rank**-0.5)[0]
+        assert laws["token"].alpha[token] == pytest.approx(-slope, rel=1e-8)
+
+
+def test_correlation_equals_corrcoef_of_flattened_activations(layer, tmp_path):
+    activations, _, sums, _ = layer
+    correlation.write(tmp_path / "correlation.zarr", sums)
+    flat = activations.astype(np.float64).transpose(1, 0, 2).reshape(TOKENS, -1)
+    found = stores.open_store(tmp_path / "correlation.zarr")["correlation"][:]
+    np.testing.assert_allclose(found, np.corrcoef(flat), rtol=1e-10, atol=1e-12)
+
+
+def test_a_constant_token_has_no_spectrum_and_no_correlation(tmp_path):
+    activations = make_activations()
+    activations[:, 2] = np.float32(-1.8)
+    sums = moments_of(activations)
+    assert not sums.scatter[2].any()
+    moments.write(tmp_path / "moments.zarr", sums, dtypes=["float32", "float32"])
+    part = stores.open_store(tmp_path / "moments.zarr")
+    correlation.write(tmp_path / "correlation.zarr", [part])
+    found = stores.open_store(tmp_path / "correlation.zarr")["correlation"][:]
+    assert np.isnan(found[2]).all()
+    assert np.isnan(found[:, 2]).all()
+    assert np.isnan(found).sum() == 2 * TOKENS - 1
+    means = correlation.pair_means(found, ["cls"])
+    rest = np.delete(np.delete(found, 2, 0), 2, 1)
+    assert means["undefined_tokens"] == 1
+    assert means["mean"] == pytest.approx(rest[np.tril_indices(TOKENS - 1, -1)].mean())
+    assert means["mean_spatial"] == pytest.approx(rest[1:, 1:][np.tril_indices(TOKENS - 2, -1)].mean())
+    assert means["mean_cls_spatial"] == pytest.approx(rest[0, 1:].mean())
+
+
+def test_pair_means_without_a_class_token_are_over_spatial_tokens():
+    matrix = np.corrcoef(np.random.default_rng(0).normal(size=(4, 9)))
+    means = correlation.pair_means(matrix, [])
+    assert np.isnan(means["mean_cls_spatial"])
+    assert means["mean"] == means["mean_spatial"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    samples=st.integers(2, 60),
+    samples_per_part=st.integers(2, 30),
+    batch=st.integers(1, 20),
+)
+def test_merged_parts_equal_one_part(seed, samples, samples_per_part, batch):
+    activations = make_activations(samples, 4, 6, seed)
+    whole = activations.astype(np.float64)
+    merged = None
+    for start, stop in cut(samples, samples_per_part):
+        part = moments_of(activations[start:stop], batch)
+        merged = part if merged is None else merged.merge(part)
+    centred = whole - whole.mean(axis=0)
+    assert merged.count == samples
+    np.testing.assert_allclose(merged.mean, whole.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(merged.scatter, np.einsum("nti,ntj->tij", centred, centred), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(merged.gram, np.einsum("nsi,nti->st", centred, centred), rtol=1e-9, atol=1e-10)
+
+
+def test_a_large_mean_does_not_cancel():
+    rng = np.random.default_rng(0)
+    small = rng.normal(size=(200, 2, 3))
+    found = moments_of(small + 1e8)
+    expected = small - small.mean(axis=0)
+    np.testing.assert_allclose(found.scatter, np.einsum("nti,ntj->tij", expected, expected), rtol=1e-6, atol=1e-5)
+
+
+def test_the_floor_is_above_the_noise_of_rounding_and_below_the_data():
+    rng = np.random.default_rng(0)
+    exact = 5 + rng.normal(size=(4000, 30)) * 10.0 ** -np.arange(30)
+    for dtype in (np.float16, np.float32):
+        stored = exact.astype(dtype).astype(np.float64)
+        clean = np.linalg.eigvalsh(np.cov(exact.T, bias=True))[::-1]
+        noisy = np.linalg.eigvalsh(np.cov(stored.T, bias=True))[::-1]
+        floor = eigenvalue_floor(noisy[0], (stored**2).mean(), 30, ["float32", np.dtype(dtype).name])
+        resolved = noisy > 3 * floor
+        assert resolved.sum() >= 3
+        np.testing.assert_allclose(noisy[resolved], clean[resolved], rtol=0.5)
+        assert clean[~resolved][1:].max() < floor
+
+
+def test_parts_cover_every_sample_once_and_growth_leaves_full_parts_alone():
+    assert cut(10, 4) == [(0, 4), (4, 8), (8, 10)]
+    assert cut(8, 4) == [(0, 4), (4, 8)]
+    assert cut(13, 4)[:2] == cut(9, 4)[:2]
+
+
+def test_memory_is_bounded_by_the_batch_not_the_samples(tmp_path):
+    part = write_part(tmp_path / "part.zarr", make_activations(64))
+    sizes = {len(batch) for batch in moments.batches(part, "cpu", batch_bytes=8 * TOKENS * FEATURES * 20)}
+    assert sizes == {16}

@@ -1,0 +1,60 @@
+# The chain: layer 0 from the images, layer ℓ from layer ℓ−1's store.
+ACTIVATIONS = (
+    "results/{model}/{dataset}/{split}/activations/layer_{layer}/part_{part}.zarr"
+)
+
+
+rule activations:
+    input:
+        every_store(ACTIVATIONS),
+
+
+rule pixels:
+    input:
+        model=rules.model.output.description,
+        dataset=rules.dataset.output.description,
+    output:
+        store=stored(
+            "results/{model}/{dataset}/{split}/activations/layer_00/part_{part}.zarr",
+            config["activations"]["keep"],
+        ),
+    log:
+        "results/logs/pixels/{model}/{dataset}/{split}/part_{part}.log",
+    benchmark:
+        "results/benchmarks/pixels/{model}.{dataset}.{split}.part_{part}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: config["compute"]["threads"]
+    params:
+        code=code("pixels.py"),
+        dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
+        arguments=lambda wildcards: split_settings(wildcards)["arguments"],
+        seed=config["seed"],
+        part=part_range,
+        dtype=config["activations"]["dtype"],
+    script:
+        "../scripts/pixels.py"
+
+
+rule layer:
+    input:
+        previous=previous_layer,
+        model=rules.model.output.description,
+        weights=rules.model.output.weights,
+    output:
+        store=stored(ACTIVATIONS, config["activations"]["keep"]),
+    log:
+        "results/logs/layer/{model}/{dataset}/{split}/layer_{layer}.part_{part}.log",
+    benchmark:
+        "results/benchmarks/layer/{model}.{dataset}.{split}.layer_{layer}.part_{part}.tsv"
+    wildcard_constraints:
+        layer=r"(?!00)\d{2}",
+    conda:
+        "../../envs/environment.yaml"
+    threads: config["compute"]["threads"]
+    params:
+        code=code("layer.py"),
+        precision=config["forward"]["precision"],
+        dtype=config["activations"]["dtype"],
+    script:
+        "../scripts/layer.py"

@@ -1,0 +1,125 @@
+import os
+import sys
+from pathlib import Path
+
+from snakemake.logging import logger
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+# For this file and for the scripts, which run in processes of their own.
+sys.path.insert(0, str(WORKFLOW))
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        sys.path[:1] + [p for p in [os.environ.get("PYTHONPATH")] if p]
+    )
+)
+
+from tokengeometry.errors import StudyError
+from tokengeometry.fingerprint import fingerprint
+from tokengeometry.study import Study, check_known
+from tokengeometry.summary import summarise
+
+try:
+    study = Study(config)
+    check_known(config, "results")
+except StudyError as error:
+    sys.exit(f"error: {error}")
+
+FIGURES = [
+    "alpha_trajectories",
+    "alpha_maps",
+    "clusters_embedding",
+    "clusters_map",
+    "correlation_matrices",
+    "eigenspectrum_fit",
+    "mean_correlation",
+]
+
+
+wildcard_constraints:
+    model="|".join(config["models"]),
+    dataset="|".join(config["datasets"]),
+    split="|".join({branch.split for branch in study.branches}),
+    layer=r"\d{2}",
+    part=r"\d{3}",
+
+
+def code(script):
+    """What a script does, with all it imports: a parameter, so that a change of it reruns the rule."""
+    return fingerprint(WORKFLOW / "scripts" / script)
+
+
+def stored(path, keep):
+    """A store among the outputs, deleted once it has been used unless it is to be kept."""
+    return directory(path) if keep else temp(directory(path))
+
+
+def split_settings(wildcards):
+    return config["datasets"][wildcards.dataset]["splits"][wildcards.split]
+
+
+def part_range(wildcards):
+    return study.parts(wildcards.dataset, wildcards.split)[int(wildcards.part)]
+
+
+def layers_of(path):
+    """The path for every analysed layer of a branch."""
+
+    def paths(wildcards):
+        return expand(
+            path,
+            layer=[f"{layer:02d}" for layer in study.layers(wildcards.model)],
+            allow_missing=True,
+        )
+
+    return paths
+
+
+def parts_of(path, *, concatenated=False):
+    """The path for every part of a branch, or for those that the concatenated spectrum takes."""
+
+    def paths(wildcards):
+        count = len(study.parts(wildcards.dataset, wildcards.split))
+        if concatenated:
+            _, count = study.concatenated(wildcards.dataset, wildcards.split)
+        return expand(
+            path, part=[f"{part:03d}" for part in range(count)], allow_missing=True
+        )
+
+    return paths
+
+
+def previous_layer(wildcards):
+    return ACTIVATIONS.format(
+        **dict(wildcards, layer=f"{int(wildcards.layer) - 1:02d}")
+    )
+
+
+def every_branch(*paths):
+    """The paths for every branch of the study."""
+    return [path.format(**vars(branch)) for path in paths for branch in study.branches]
+
+
+def every_store(path):
+    """The path for every branch, analysed or passed layer, and part."""
+    return [
+        path.format(**vars(branch), layer=f"{layer:02d}", part=f"{part:03d}")
+        for branch in study.branches
+        for layer in range(max(study.layers(branch.model)) + 1)
+        for part in range(len(study.parts(branch.dataset, branch.split)))
+    ]
+
+
+def example_spectrum(wildcards):
+    return rules.spectra.output.store.format(
+        **dict(wildcards, layer=f"{config['figures']['eigenspectrum']['layer']:02d}")
+    )
+
+
+def branch_label(branch):
+    """A branch's name in a figure; the model is named where there are several."""
+    several = len(config["models"]) > 1
+    return f"{branch.dataset} {branch.split}" + (f", {branch.model}" if several else "")
+
+
+def print_summary():
+    logger.info(summarise("results", study.branches))

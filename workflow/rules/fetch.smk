@@ -1,0 +1,53 @@
+# What needs the network: local, and first.
+localrules:
+    model,
+    dataset,
+
+
+rule fetch:
+    input:
+        expand("results/models/{model}/model.json", model=config["models"]),
+        expand("results/data/{dataset}/dataset.json", dataset=config["datasets"]),
+
+
+rule model:
+    output:
+        weights="results/models/{model}/weights.safetensors",
+        description="results/models/{model}/model.json",
+    log:
+        "results/logs/model/{model}.log",
+    benchmark:
+        "results/benchmarks/model/{model}.tsv"
+    priority: 100
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("model.py"),
+        architecture=lambda wildcards: config["models"][wildcards.model]["architecture"],
+        image_size=lambda wildcards: config["models"][wildcards.model]["image_size"],
+        source=lambda wildcards: config["models"][wildcards.model]["weights"],
+    script:
+        "../scripts/model.py"
+
+
+rule dataset:
+    output:
+        description="results/data/{dataset}/dataset.json",
+    log:
+        "results/logs/dataset/{dataset}.log",
+    benchmark:
+        "results/benchmarks/dataset/{dataset}.tsv"
+    priority: 100
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("dataset.py"),
+        dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
+        arguments=lambda wildcards: {
+            split: settings["arguments"]
+            for split, settings in config["datasets"][wildcards.dataset][
+                "splits"
+            ].items()
+        },
+    script:
+        "../scripts/dataset.py"

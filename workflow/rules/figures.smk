@@ -1,0 +1,180 @@
+# Figures of a branch, and across branches.
+rule figures:
+    input:
+        every_branch(
+            *expand(
+                "results/{{model}}/{{dataset}}/{{split}}/figures/{name}.{format}",
+                name=FIGURES,
+                format=["png", "svg"],
+            )
+        ),
+        multiext("results/figures/mean_correlation", ".png", ".svg"),
+
+
+rule draw_alpha_trajectories:
+    input:
+        alpha=rules.alpha_table.output.table,
+        clusters=rules.cluster_table.output.table,
+    output:
+        multiext(
+            "results/{model}/{dataset}/{split}/figures/alpha_trajectories",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "results/logs/figures/{model}/{dataset}/{split}/alpha_trajectories.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.{split}.alpha_trajectories.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("alpha_trajectories.py"),
+    script:
+        "../scripts/alpha_trajectories.py"
+
+
+rule draw_alpha_maps:
+    input:
+        alpha=rules.alpha_table.output.table,
+        model=rules.model.output.description,
+    output:
+        multiext("results/{model}/{dataset}/{split}/figures/alpha_maps", ".png", ".svg"),
+    log:
+        "results/logs/figures/{model}/{dataset}/{split}/alpha_maps.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.{split}.alpha_maps.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("alpha_maps.py"),
+    script:
+        "../scripts/alpha_maps.py"
+
+
+rule draw_clusters_embedding:
+    input:
+        clusters=rules.cluster_table.output.table,
+    output:
+        multiext(
+            "results/{model}/{dataset}/{split}/figures/clusters_embedding",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "results/logs/figures/{model}/{dataset}/{split}/clusters_embedding.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.{split}.clusters_embedding.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("clusters_embedding.py"),
+    script:
+        "../scripts/clusters_embedding.py"
+
+
+rule draw_clusters_map:
+    input:
+        clusters=rules.cluster_table.output.table,
+        model=rules.model.output.description,
+    output:
+        multiext(
+            "results/{model}/{dataset}/{split}/figures/clusters_map", ".png", ".svg"
+        ),
+    log:
+        "results/logs/figures/{model}/{dataset}/{split}/clusters_map.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.{split}.clusters_map.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("clusters_map.py"),
+    script:
+        "../scripts/clusters_map.py"
+
+
+rule draw_correlation_matrices:
+    input:
+        stores=layers_of(rules.correlation_matrix.output.store),
+    output:
+        multiext(
+            "results/{model}/{dataset}/{split}/figures/correlation_matrices",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "results/logs/figures/{model}/{dataset}/{split}/correlation_matrices.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.{split}.correlation_matrices.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("correlation_matrices.py"),
+    script:
+        "../scripts/correlation_matrices.py"
+
+
+rule draw_eigenspectrum_fit:
+    input:
+        store=example_spectrum,
+        model=rules.model.output.description,
+    output:
+        multiext(
+            "results/{model}/{dataset}/{split}/figures/eigenspectrum_fit",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "results/logs/figures/{model}/{dataset}/{split}/eigenspectrum_fit.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.{split}.eigenspectrum_fit.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("eigenspectrum_fit.py"),
+        layer=config["figures"]["eigenspectrum"]["layer"],
+        token=config["figures"]["eigenspectrum"]["token"],
+        fit=config["fit"],
+    script:
+        "../scripts/eigenspectrum_fit.py"
+
+
+rule draw_mean_correlation:
+    input:
+        tables=[rules.correlation_table.output.table],
+    output:
+        multiext(
+            "results/{model}/{dataset}/{split}/figures/mean_correlation",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "results/logs/figures/{model}/{dataset}/{split}/mean_correlation.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.{split}.mean_correlation.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("mean_correlation.py"),
+        labels=lambda wildcards: [branch_label(wildcards)],
+        every_label=[branch_label(branch) for branch in study.branches],
+    script:
+        "../scripts/mean_correlation.py"
+
+
+rule draw_mean_correlation_of_all_branches:
+    input:
+        tables=every_branch(rules.correlation_table.output.table),
+    output:
+        multiext("results/figures/mean_correlation", ".png", ".svg"),
+    log:
+        "results/logs/figures/all/mean_correlation.log",
+    benchmark:
+        "results/benchmarks/figures/all.mean_correlation.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("mean_correlation.py"),
+        labels=[branch_label(branch) for branch in study.branches],
+        every_label=[branch_label(branch) for branch in study.branches],
+    script:
+        "../scripts/mean_correlation.py"

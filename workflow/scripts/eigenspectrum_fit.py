@@ -1,0 +1,32 @@
+"""Figure: the eigenspectrum of one token at one layer with its power law.
+
+In: the layer's spectra and the model's tokens.
+"""
+
+import json
+from pathlib import Path
+
+from tokengeometry import stores
+from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
+from tokengeometry.figures.style import save
+from tokengeometry.logs import log_to
+from tokengeometry.tables import fit_layer, layer_tokens
+
+with log_to(snakemake.log[0]):
+    spectra = stores.open_store(snakemake.input.store)
+    model = json.loads(Path(snakemake.input.model).read_text())
+    layer, name, fit = snakemake.params.layer, snakemake.params.token, snakemake.params.fit
+    index = layer_tokens(model, layer).name.tolist().index(name)
+    law = fit_layer(spectra, **fit)["token"]
+    figure = eigenspectrum_fit(
+        spectra["eigenvalues"][index],
+        spectra["floor"][index],
+        fit["ranks"],
+        law.alpha[index],
+        law.r2[index],
+        law.log_amplitude[index],
+        f"token {name}, layer {layer}",
+        samples=spectra.attributes["samples"],
+        reason=f"{law.resolved[index]} resolved ranks",
+    )
+    save(figure, *snakemake.output)

@@ -1,0 +1,36 @@
+"""Layer ℓ of a part from layer ℓ−1, through the model's block ℓ.
+
+In: layer ℓ−1's store and the weights. Out: layer ℓ's store.
+"""
+
+import json
+from pathlib import Path
+
+from tokengeometry import devices
+from tokengeometry.activations import write_layer
+from tokengeometry.logs import log_to
+from tokengeometry.models import load_chain
+
+with log_to(snakemake.log[0]):
+    compute = snakemake.config["compute"]
+    device = devices.prepare(compute["device"], snakemake.threads)
+    model = json.loads(Path(snakemake.input.model).read_text())
+    layer = int(snakemake.wildcards.layer)
+    write_layer(
+        snakemake.output.store,
+        snakemake.input.previous,
+        load_chain(
+            model,
+            snakemake.input.weights,
+            layers=[layer],
+            device=device,
+            dtype=devices.PRECISIONS[snakemake.params.precision],
+        ),
+        layer,
+        batch_size=compute["batch_size"],
+        device=device,
+        dtype=snakemake.params.dtype,
+        architecture=model["architecture"],
+        weights_sha256=model["sha256"],
+        **dict(snakemake.wildcards.items()),
+    )

@@ -1,0 +1,14 @@
+"""Figure: the mean correlation between tokens over the layers, of one branch or of all.
+
+In: the tables of mean correlations, one a branch.
+"""
+
+from tokengeometry.figures.mean_correlation import mean_correlation
+from tokengeometry.figures.style import save
+from tokengeometry.logs import log_to
+from tokengeometry.tables import read
+
+with log_to(snakemake.log[0]):
+    labels, every_label = snakemake.params.labels, snakemake.params.every_label
+    tables = {label: read(path) for label, path in zip(labels, snakemake.input.tables, strict=True)}
+    save(mean_correlation(tables, every_label), *snakemake.output)

@@ -1,0 +1,17 @@
+"""Mean, scatter and Gram matrix of a layer's tokens, of one part.
+
+In: an activation store. Out: a moment store.
+"""
+
+from tokengeometry import devices, moments, stores
+from tokengeometry.logs import log_to
+
+with log_to(snakemake.log[0]):
+    device = devices.prepare(snakemake.config["compute"]["device"], snakemake.threads)
+    activations = stores.open_store(snakemake.input.store)
+    moments.write(
+        snakemake.output.store,
+        moments.accumulate(moments.batches(activations, devices.double_precision(device))),
+        dtypes=[activations.attributes["compute_dtype"], str(activations["activations"].dtype)],
+        **dict(snakemake.wildcards.items()),
+    )

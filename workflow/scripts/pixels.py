@@ -1,0 +1,34 @@
+"""Layer 0 of a part: its images as the model sees them, in patches.
+
+In: the data set's files and the model's preprocessing. Out: an activation store.
+"""
+
+import json
+from pathlib import Path
+
+from tokengeometry import datasets
+from tokengeometry.activations import write_pixels
+from tokengeometry.logs import log_to
+from torch.utils.data import DataLoader
+
+with log_to(snakemake.log[0]):
+    model = json.loads(Path(snakemake.input.model).read_text())
+    root = Path(snakemake.input.dataset).parent
+    split = datasets.open_split(snakemake.params.dataset_class, snakemake.params.arguments, root)
+    start, stop = snakemake.params.part
+    samples = datasets.subset(len(split), stop, snakemake.params.seed)[start:]
+    images = DataLoader(
+        datasets.Images(split, samples, datasets.transform(model)),
+        batch_size=snakemake.config["compute"]["batch_size"],
+        num_workers=snakemake.threads,
+    )
+    write_pixels(
+        snakemake.output.store,
+        images,
+        model,
+        samples,
+        dtype=snakemake.params.dtype,
+        seed=snakemake.params.seed,
+        layer="00",
+        **dict(snakemake.wildcards.items()),
+    )

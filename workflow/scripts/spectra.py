@@ -1,0 +1,18 @@
+"""Eigenspectra of one layer: of every token, of all tokens pooled, of all tokens concatenated.
+
+In: the moment stores of all parts, the concatenated spectrum. Out: a store with all three.
+"""
+
+from tokengeometry import devices, spectra, stores
+from tokengeometry.logs import log_to
+
+with log_to(snakemake.log[0]):
+    device = devices.prepare(snakemake.config["compute"]["device"], snakemake.threads)
+    spectra.write_spectra(
+        snakemake.output.store,
+        [stores.open_store(path) for path in snakemake.input.stores],
+        stores.open_store(snakemake.input.concatenated),
+        device=devices.double_precision(device),
+        threads=snakemake.threads,
+        **dict(snakemake.wildcards.items()),
+    )

@@ -1,0 +1,1 @@
+"""Information geometry of every token at every layer of a vision transformer."""

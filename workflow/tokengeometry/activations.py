@@ -1,0 +1,117 @@
+"""Layers of activations, written batch by batch into stores (sample, token, feature)."""
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from tokengeometry import stores
+from tokengeometry.errors import StudyError
+from tokengeometry.models import patchify
+
+DIMS = ("sample", "token", "feature")
+
+
+def write_pixels(path, images, model, samples, /, *, dtype="float32", **attributes):
+    """Layer 0: the pixel patches the model sees.
+
+    Parameters
+    ----------
+    path : path
+        The store to make.
+    images : iterable of torch.Tensor, (sample, channel, height, width)
+        Preprocessed images in batches, in the order of `samples`.
+    model : dict
+        The content of `model.json`.
+    samples : array of int, (sample,)
+        The images' indices in the split.
+    dtype : {"float32", "float16"}
+        Of the stored activations.
+    **attributes
+        Kept with the store.
+
+    Raises
+    ------
+    StudyError
+        If a pixel is not finite.
+    """
+    rows, columns = model["grid"]
+    height, width = model["patch_size"]
+    shape = (len(samples), rows * columns, model["in_chans"] * height * width)
+    patches = (patchify(batch, model["patch_size"]) for batch in images)
+    _write(path, patches, shape, np.asarray(samples), dtype, dict(attributes, compute_dtype="float32"), 0)
+
+
+def write_layer(path, previous, chain, layer, /, *, batch_size, device, dtype="float32", **attributes):
+    """Layer ℓ from the store of layer ℓ−1, through block ℓ.
+
+    Parameters
+    ----------
+    path : path
+        The store to make.
+    previous : path
+        Layer ℓ−1's store, of the same samples.
+    chain : tokengeometry.models.TokenChain
+        With the weights of link ℓ, on `device`, in the precision to compute in.
+    layer : int
+        ℓ, 1 … depth.
+    batch_size : int
+        Samples in one pass.
+    device : torch.device
+    dtype : {"float32", "float16"}
+        Of the stored activations.
+    **attributes
+        Kept with the store.
+
+    Raises
+    ------
+    StudyError
+        If an activation is not finite, or `previous` is damaged.
+    """
+    source = stores.open_store(previous)
+    tokens = source["activations"]
+    precision = next(chain.model.parameters()).dtype
+    attributes = dict(attributes, compute_dtype=str(precision).removeprefix("torch."))
+
+    @torch.inference_mode()
+    def links():
+        for start in range(0, len(tokens), batch_size):
+            batch = torch.from_numpy(tokens[start : start + batch_size])
+            yield chain.link(layer, batch.to(device=device, dtype=precision)).float()
+
+    spatial = chain.model.patch_embed.num_patches
+    shape = (len(tokens), spatial + chain.model.num_prefix_tokens, chain.model.embed_dim)
+    _write(path, links(), shape, source["sample"][:], dtype, attributes, layer)
+
+
+def _write(path, batches, shape, samples, dtype, attributes, layer):
+    with stores.create(path, **attributes) as store:
+        array = store.create("activations", shape, dtype, DIMS)
+        store.write("sample", samples, ("sample",))
+        start = 0
+        # Whole chunks are written, whatever the batch: a chunk written twice is read back in between.
+        length, waiting = array.chunks[0], []
+        progress = tqdm(total=shape[0], desc=f"layer {layer}", unit="sample", mininterval=5)
+        for batch in batches:
+            values = batch.cpu().numpy().astype(dtype, copy=False)
+            _check_finite(values, layer, samples[start + sum(map(len, waiting)) :])
+            waiting.append(values)
+            progress.update(len(values))
+            while sum(map(len, waiting)) >= length:
+                rows = np.concatenate(waiting)
+                array[start : start + length] = rows[:length]
+                start, waiting = start + length, [rows[length:]]
+        rows = np.concatenate(waiting)
+        array[start : start + len(rows)] = rows
+        progress.close()
+        if start + len(rows) != shape[0]:
+            raise ValueError(f"{start + len(rows)} samples came for a store of {shape[0]}")
+
+
+def _check_finite(values, layer, samples):
+    finite = np.isfinite(values)
+    if not finite.all():
+        sample, token, _ = np.argwhere(~finite)[0]
+        raise StudyError(
+            f"layer {layer}, sample {samples[sample]}, token {token}: an activation is not finite in "
+            f"{values.dtype}; check the weights, the images, forward.precision and activations.dtype"
+        )

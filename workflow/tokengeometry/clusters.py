@@ -1,0 +1,90 @@
+"""Clusters of tokens by their α trajectories: UMAP to a plane, then k-means (Joseph et al. 2023)."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clusters of tokens.
+
+    Attributes
+    ----------
+    embedding : array, (token, 2)
+        UMAP's plane; NaN for a token that was left out.
+    label : array of int, (token,)
+        1 … k, ordered by the mean α of the cluster, smallest first; 0 for a token that was left out.
+    layers : array of bool, (layer,)
+        The layers that made the trajectories.
+    """
+
+    embedding: np.ndarray
+    label: np.ndarray
+    layers: np.ndarray
+
+
+def complete_trajectories(trajectories):
+    """Which tokens and layers make trajectories without a gap.
+
+    Tokens with no α at any layer are left out, then every layer at which one of the others has none.
+
+    Parameters
+    ----------
+    trajectories : array, (token, layer)
+        α; NaN where it is empty.
+
+    Returns
+    -------
+    tokens : array of bool, (token,)
+    layers : array of bool, (layer,)
+    """
+    defined = ~np.isnan(trajectories)
+    tokens = defined.any(axis=1)
+    return tokens, defined[tokens].all(axis=0) if tokens.any() else np.zeros(trajectories.shape[1], bool)
+
+
+def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, seed=0):
+    """Cluster tokens by their α trajectories.
+
+    Parameters
+    ----------
+    trajectories : array, (token, layer)
+        α of every token at every layer; NaN where it is empty.
+    count : int
+        k, the number of clusters.
+    neighbors, min_dist
+        UMAP's `n_neighbors` and `min_dist`.
+    seed : int
+        Of UMAP and k-means.
+
+    Returns
+    -------
+    Clusters
+        With all labels 0 where fewer than `count` + 2 tokens, or no layer, have what it takes.
+    """
+    from sklearn.cluster import KMeans
+    from umap import UMAP
+
+    trajectories = np.asarray(trajectories, dtype=np.float64)
+    tokens, layers = complete_trajectories(trajectories)
+    embedding = np.full((len(trajectories), 2), np.nan)
+    label = np.zeros(len(trajectories), dtype=int)
+    if layers.any() and tokens.sum() >= count + 2:
+        points = trajectories[np.ix_(tokens, layers)]
+        reducer = UMAP(
+            n_neighbors=min(neighbors, len(points) - 1),
+            min_dist=min_dist,
+            random_state=seed,
+            n_jobs=1,
+            # The spectral start needs more points than UMAP's plane has axes to spare.
+            init="spectral" if len(points) > 10 else "random",
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*force_all_finite.*")
+            embedding[tokens] = reducer.fit_transform(points)
+        found = KMeans(count, n_init=10, random_state=seed).fit_predict(embedding[tokens])
+        means = np.array([points[found == index].mean() for index in range(count)])
+        label[tokens] = 1 + np.argsort(np.argsort(means))[found]
+    return Clusters(embedding, label, layers)

@@ -1,0 +1,89 @@
+"""α of every spatial token at its place in the image, a panel for each layer."""
+
+from typing import Literal
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from tokengeometry.figures import style
+from tokengeometry.figures.undefined import undefined_alpha
+
+
+@style.applied
+def alpha_maps(alpha: pd.DataFrame, grid: tuple[int, int], scale: Literal["shared", "layer"] = "shared") -> Figure:
+    """Draw α on the token grid for every layer, in logarithmic colour scales.
+
+    Parameters
+    ----------
+    alpha
+        The α table: columns layer, kind, row, column (from 0), alpha, reason. Spatial rows are drawn, those
+        with an empty α in grey.
+    grid
+        (rows, columns) of tokens.
+    scale
+        ``shared``: one scale for all layers, which compares layers. ``layer``: a scale for each layer, which
+        shows where in the image α is high in layers that hardly vary. A scale runs from the 1st to the 99th
+        percentile of its values, so that a few extreme tokens do not take it. The title of a panel gives its
+        own 1st and 99th percentile either way.
+    """
+    spatial = alpha[alpha["kind"] == "spatial"]
+    layers = sorted(spatial["layer"].unique())
+    colours = matplotlib.colormaps[style.ALPHA_MAP].with_extremes(bad=style.UNDEFINED)
+    shared = LogNorm(*_limits(spatial["alpha"]))
+    figure, all_axes = style.panels(len(layers), aspect=grid[0] / grid[1])
+    for axes, layer in zip(all_axes, layers, strict=True):
+        rows = spatial[spatial["layer"] == layer]
+        image = np.full(grid, np.nan)
+        image[rows["row"].astype(int), rows["column"].astype(int)] = rows["alpha"]
+        limits = _limits(rows["alpha"])
+        norm = shared if scale == "shared" else LogNorm(*limits)
+        axes.pcolormesh(np.ma.masked_invalid(image), cmap=colours, norm=norm, rasterized=True)
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        span = f": {limits[0]:.2f}–{limits[1]:.2f}" if rows["alpha"].notna().any() else ""
+        axes.set_title(f"layer {layer}{span}", fontsize=7)
+
+    bar = figure.colorbar(
+        ScalarMappable(shared if scale == "shared" else LogNorm(1, 2), colours),
+        ax=all_axes,
+        extend=_extend(spatial["alpha"], shared) if scale == "shared" else "both",
+        shrink=0.85,
+        aspect=30,
+        pad=0.015,
+    )
+    bar.outline.set_linewidth(0.5)
+    if scale == "shared":
+        style.alpha_axis(bar.ax.yaxis, shared.vmin, shared.vmax)
+        bar.set_label("Power-law exponent α")
+    else:
+        bar.ax.minorticks_off()
+        bar.set_ticks([1, 2], labels=["1st pct.", "99th pct."])
+        bar.set_label("α within its layer (log scale)")
+    style.note(
+        figure,
+        [
+            "above each layer: 1st–99th percentile of its α",
+            *[f"grey, {words}" for words in undefined_alpha(alpha, ("spatial",))],
+        ],
+    )
+    return figure
+
+
+def _limits(values: pd.Series) -> tuple[float, float]:
+    values = values[values > 0]
+    if values.empty:
+        return 1.0, 3.0
+    low, high = values.quantile(0.01), values.quantile(0.99)
+    return (low, high) if high > low else (low / 1.01, high * 1.01)
+
+
+def _extend(values: pd.Series, norm: LogNorm) -> str:
+    below, above = (values < norm.vmin).any(), (values > norm.vmax).any()
+    return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")

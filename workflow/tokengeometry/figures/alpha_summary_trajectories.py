@@ -1,0 +1,56 @@
+"""α over the layers of CLS, the mean of all tokens, and all tokens together: branches beside each other."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tokengeometry.figures import style
+from tokengeometry.figures.curves import KINDS, curve
+from tokengeometry.figures.undefined import of_branches, undefined_alpha
+
+_MARKERS = {"cls": "s", "mean": "o", "pooled": "^", "concatenated": "v"}
+
+
+@style.applied
+def alpha_summary_trajectories(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Draw a panel for each branch, all on the same α axis.
+
+    ``tables`` has the α table (columns layer, token, name, kind, alpha, reason) of each branch, by its label,
+    such as ``STL-10 train`` and ``STL-10 test``.
+    """
+    columns = min(len(tables), 2)
+    rows = -(-len(tables) // columns)
+    width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
+    figure = style.new_figure(width, 2.3 * rows + 0.3)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for unused in grid.flat[len(tables) :]:
+        unused.remove()
+    drawn: list[float] = []
+    entries = {}
+    for axes, (title, alpha) in zip(grid.flat, tables.items(), strict=False):
+        for name, (label, colour) in KINDS.items():
+            values = curve(alpha, name)
+            if len(values):
+                (entries[label],) = axes.plot(values.index, values, color=colour, marker=_MARKERS[name])
+                drawn += [*values]
+        axes.set_title(title, loc="left")
+        style.layer_axis(axes, alpha["layer"])
+    limits = style.alpha_limits(drawn)
+    for axes in grid.flat[: len(tables)]:
+        axes.set_yscale("log")
+        axes.set_ylim(limits)
+        style.alpha_axis(axes.yaxis, *limits)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Power-law exponent α")
+    if entries:
+        figure.legend(
+            entries.values(),
+            entries.keys(),
+            loc="outside upper center",
+            ncols=4 if columns == 2 else 2,
+        )
+    kinds = ("prefix", "spatial", "pooled", "concatenated")
+    style.note(
+        figure,
+        of_branches({label: undefined_alpha(alpha, kinds) for label, alpha in tables.items()}),
+    )
+    return figure

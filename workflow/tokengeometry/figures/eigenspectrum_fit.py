@@ -1,0 +1,107 @@
+"""One eigenspectrum with the power law fitted to it."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from tokengeometry.figures import style
+
+
+@style.applied
+def eigenspectrum_fit(
+    eigenvalues: np.ndarray,
+    floor: float,
+    ranks: tuple[int, int],
+    alpha: float,
+    r2: float,
+    log_amplitude: float,
+    label: str,
+    *,
+    samples: int | None = None,
+    reason: str = "",
+) -> Figure:
+    """Draw λ_j against j on log axes, the range of the fit, and λ_j = exp(log_amplitude) · j^(−alpha) in it.
+
+    Parameters
+    ----------
+    eigenvalues
+        (rank,) float, descending. Those that are not resolved (λ ≤ ``floor``, or rank ≥ ``samples``) are drawn
+        faint; where they are too small for the axis, or ≤ 0, a small arrow at its lower end stands for them.
+    floor
+        The rounding floor of this spectrum, in the unit of the eigenvalues.
+    ranks
+        (first, last) rank of the fit, 1-based and inclusive; only resolved ranks of it were fitted.
+    alpha, r2, log_amplitude
+        The fit. A NaN ``alpha`` means that there is none: no line is drawn and the figure gives ``reason``.
+    label
+        What the spectrum is of, such as ``CLS token, layer 6``.
+    samples
+        Number of samples behind the covariance, whose rank is at most one less.
+    """
+    eigenvalues = np.asarray(eigenvalues, dtype=float)
+    rank = np.arange(1, len(eigenvalues) + 1)
+    resolved = eigenvalues > max(floor, 0.0)
+    if samples is not None:
+        resolved &= rank <= samples - 1
+    bottom, top = _limits(eigenvalues, resolved)
+    below = ~resolved & (eigenvalues < bottom)
+    faint = ~resolved & ~below
+
+    figure = style.new_figure(style.SINGLE_COLUMN, 2.9)
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    first, last = ranks
+    axes.axvspan(first, last, color="0.92", linewidth=0, zorder=0, label=f"fit range, ranks {first}–{last}")
+    dots = dict(linestyle="none", marker="o", markersize=2.2, markeredgewidth=0, color=style.SPECTRUM)
+    faint_dots = {**dots, "color": style.UNRESOLVED}
+    if resolved.any():
+        axes.plot(rank[resolved], eigenvalues[resolved], **dots, label="eigenvalues")
+    if faint.any():
+        axes.plot(rank[faint], eigenvalues[faint], **faint_dots, label="not resolved")
+    if below.any():
+        arrows = {**faint_dots, "marker": "v", "markersize": 3}
+        axes.plot(
+            rank[below],
+            np.full(below.sum(), bottom * (top / bottom) ** 0.015),
+            **arrows,
+            label="not resolved, below the axis",
+        )
+
+    fitted = rank[resolved & (rank >= first) & (rank <= last)]
+    if math.isfinite(alpha) and len(fitted):
+        ends = np.array([fitted[0], fitted[-1]], dtype=float)
+        line = np.exp(log_amplitude - alpha * np.log(ends))
+        axes.plot(ends, line, color=style.FIT, linewidth=1.6, label=f"fit: α = {alpha:.3f}, R² = {r2:.4f}")
+    else:
+        axes.text(
+            0.97,
+            0.95,
+            f"no fit{': ' + reason if reason else ''}",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            color=style.FIT,
+            fontsize=7,
+        )
+
+    axes.set_xlim(0.9, len(rank) * 1.15)
+    axes.set_ylim(bottom, top)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(LogLocator(numticks=7))
+    axes.set_xlabel("Rank j")
+    axes.set_ylabel("Eigenvalue λ")
+    axes.set_title(label, loc="left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.04), handlelength=1.4)
+    return figure
+
+
+def _limits(eigenvalues: np.ndarray, resolved: np.ndarray) -> tuple[float, float]:
+    """Ends of the λ axis: the resolved eigenvalues, and at most a decade of rounding noise under them."""
+    if not resolved.any():
+        noise = eigenvalues[eigenvalues > 0]
+        return (noise.min() / 1.6, noise.max() * 1.6) if noise.size else (0.1, 10.0)
+    low, high = eigenvalues[resolved].min(), eigenvalues[resolved].max()
+    return (low / 10 if not resolved.all() else low / 1.6), high * 1.6

@@ -1,0 +1,234 @@
+"""What all figures share: sizes, colours and their meaning, axes over layers and over α, and saving.
+
+Colours are those of Okabe & Ito ("Color Universal Design", 2008) for clusters and for kinds of token, and of
+Paul Tol's "muted" scheme (SRON/EPS/TN/09-002) for data sets, so that no colour stands for two things.
+The split is told by the line: test is solid, train is dashed.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+SINGLE_COLUMN = 3.4  # inches
+DOUBLE_COLUMN = 7.0  # inches
+PNG_DPI = 200
+
+CLS = "#D55E00"
+POOLED = "#000000"
+CONCATENATED = "#CC79A7"
+TOKEN_MEAN = "#56B4E9"
+UNDEFINED = "#D4D4D4"
+UNDEFINED_HATCH = "#8A8A8A"
+SPECTRUM = "#000000"
+UNRESOLVED = "#B0B0B0"
+FIT = "#AA3377"
+ANNOTATION = "#4D4D4D"
+
+# None of them has the grey of what is undefined, or it is never undefined.
+ALPHA_MAP = "viridis"
+CORRELATION_MAP = "magma"
+LAYER_MAP = "cividis"
+
+_CLUSTERS = ("#0072B2", "#E69F00", "#009E73", "#F0E442")
+_DATASETS = ("#332288", "#CC6677", "#44AA99", "#999933", "#882255", "#DDCC77")
+_DATASET_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_SPLITS = {"test": "-", "train": (0, (3, 1.2))}
+_OTHER_SPLITS = ((0, (1, 1)), (0, (4, 1, 1, 1)), (0, (4, 1, 1, 1, 1, 1)))
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelpad": 3,
+    "axes.titlepad": 4,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3,
+    "lines.markeredgewidth": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.2,
+    "legend.labelspacing": 0.35,
+    "hatch.linewidth": 0.5,
+    "figure.constrained_layout.h_pad": 0.04,
+    "figure.constrained_layout.w_pad": 0.03,
+    "figure.dpi": PNG_DPI,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "tokengeometry",
+}
+
+# Usable as a decorator: the same figure whatever matplotlibrc the user has.
+applied = matplotlib.style.context(["default", _RC])
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of ``width`` × ``height`` inches that belongs to no window and to no pyplot state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@applied
+def save(figure: Figure, png_path: str | Path, svg_path: str | Path) -> None:
+    """Write ``figure`` as a bitmap (200 dpi) and as vectors, then release what it holds.
+
+    The same figure gives the same bytes: no date, no software version, identifiers from a fixed salt.
+    Directories are created where they are missing.
+    """
+    for path in (png_path, svg_path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(png_path, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    figure.savefig(
+        svg_path,
+        format="svg",
+        dpi=PNG_DPI,
+        metadata={"Date": None, "Creator": None, "Format": None},
+    )
+    figure.clear()
+
+
+def cluster_colour(cluster: int) -> tuple[float, float, float]:
+    """RGB in 0…1 of a cluster, numbered from 1; beyond four the hues return darker, then lighter."""
+    round_, hue = divmod(int(cluster) - 1, len(_CLUSTERS))
+    colour = np.array(to_rgb(_CLUSTERS[hue]))
+    if round_ == 0:
+        return tuple(colour.tolist())
+    target = 0.0 if round_ % 2 else 1.0
+    strength = 1 - 0.5 / ((round_ + 1) // 2)
+    return tuple((colour + max(strength, 0.5) * (target - colour)).tolist())
+
+
+def branch_style(label: str, branches: Sequence[str]) -> dict:
+    """Colour, marker and line style of one branch among all ``branches`` of the study.
+
+    A label is the data set and then, as its last word, the split: ``STL-10 train``. The colour and the marker
+    tell the data set, by its position among those of ``branches``: give the same list to every figure of a
+    study. The line tells the split.
+    """
+    dataset, split = _dataset_and_split(label)
+    datasets = list(dict.fromkeys(_dataset_and_split(branch)[0] for branch in branches))
+    position = datasets.index(dataset)
+    return {
+        "color": _DATASETS[position % len(_DATASETS)],
+        "marker": _DATASET_MARKERS[position % len(_DATASET_MARKERS)],
+        "linestyle": split_line(split, [_dataset_and_split(branch)[1] for branch in branches]),
+        # Where two splits lie on each other, a hollow marker shows both.
+        "markerfacecolor": "white" if split == "train" else None,
+    }
+
+
+def split_line(split: str, splits: Sequence[str] = ()) -> str | tuple:
+    """Line style of a split: test is solid, train is dashed, any other by its position among ``splits``."""
+    if split in _SPLITS:
+        return _SPLITS[split]
+    others = list(dict.fromkeys(name for name in splits if name and name not in _SPLITS))
+    return _OTHER_SPLITS[others.index(split) % len(_OTHER_SPLITS)] if split in others else "-"
+
+
+def layer_axis(axes: Axes, layers: Iterable[int]) -> None:
+    """Make the x axis one of integer layers: all of them labelled where there is room, else every nth."""
+    layers = sorted({int(layer) for layer in layers})
+    axes.set_xlim(layers[0] - 0.5, layers[-1] + 0.5)
+    step = math.ceil(len(layers) / 13)
+    axes.xaxis.set_major_locator(FixedLocator(layers[::step]))
+    axes.xaxis.set_minor_locator(FixedLocator(layers) if step > 1 else NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda layer, _: f"{layer:.0f}"))
+    axes.set_xlabel("Layer (0: image patches)" if layers[0] == 0 else "Layer")
+
+
+def alpha_axis(axis: Axis, low: float, high: float) -> None:
+    """Plain numbers (1, 1.5, 2, 3, …) as ticks of an ``axis`` that spans ``low`` to ``high`` on a log scale."""
+    axis.set_major_locator(FixedLocator(_plain_log_ticks(low, high)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def alpha_limits(values: Iterable[float]) -> tuple[float, float]:
+    """Limits of a log axis around all finite positive ``values``, with a small margin; (1, 3) if there are none."""
+    values = np.asarray(list(values), dtype=float)
+    values = values[np.isfinite(values) & (values > 0)]
+    if not values.size:
+        return 1.0, 3.0
+    margin = max((values.max() / values.min()) ** 0.05, 1.02)
+    return float(values.min() / margin), float(values.max() * margin)
+
+
+def note(figure: Figure, sentences: Iterable[str]) -> None:
+    """Small print under everything: what is undefined, what a band means. A line, or more, for each sentence.
+
+    The figure grows by the height of the text, so that the axes keep theirs.
+    """
+    size, spacing = 6.5, 1.25
+    width, height = figure.get_size_inches()
+    characters = int(width * 72 / (size * 0.53))
+    lines = [line for sentence in sentences for line in textwrap.wrap(sentence, characters)]
+    if lines:
+        figure.set_size_inches(width, height + len(lines) * size * spacing / 72 + 0.06)
+        words = "\n".join(lines)
+        figure.supxlabel(words, x=0.02, ha="left", fontsize=size, color=ANNOTATION, linespacing=spacing)
+
+
+def panel_columns(panels: int) -> int:
+    """Number of columns that lays ``panels`` out nearly square, a little wide, with few empty places."""
+    candidates = range(math.ceil(math.sqrt(panels)), math.ceil(math.sqrt(1.8 * panels)) + 1)
+    return min(candidates, key=lambda columns: (-panels % columns, columns))
+
+
+def panels(count: int, aspect: float) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` equal image panels with room for one colour bar.
+
+    ``aspect`` is a panel's height over its width. Returns the figure and its ``count`` axes, row by row.
+    """
+    columns = panel_columns(count)
+    rows = math.ceil(count / columns)
+    width = DOUBLE_COLUMN if columns > 2 else SINGLE_COLUMN
+    panel_height = (width - 0.85) / columns * aspect
+    figure = new_figure(width, min(rows * (panel_height + 0.22) + 0.05, 9.0))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for unused in grid.flat[count:]:
+        unused.remove()
+    return figure, list(grid.flat[:count])
+
+
+def _dataset_and_split(label: str) -> tuple[str, str]:
+    dataset, _, split = label.rpartition(" ")
+    return (dataset, split) if dataset else (label, "")
+
+
+def _plain_log_ticks(low: float, high: float) -> list[float]:
+    for steps in (
+        (1,),
+        (1, 3),
+        (1, 2, 5),
+        (1, 1.5, 2, 3, 5, 7),
+        (1, 1.2, 1.4, 1.6, 2, 2.5, 3, 4, 5, 6, 8),
+        tuple(np.round(np.arange(1, 10, 0.1), 1)),
+    ):
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [float(f"{step * 10.0**decade:.6g}") for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 4:
+            return ticks if len(ticks) <= 9 else ticks[::2]
+    return [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]

@@ -1,0 +1,64 @@
+"""Sentences that say what a figure cannot show: α, correlation or cluster without a value."""
+
+import pandas as pd
+
+
+def undefined_alpha(alpha: pd.DataFrame, kinds: tuple[str, ...]) -> list[str]:
+    """One sentence for each run of layers that miss the same α for the same reason.
+
+    ``alpha`` is the α table; only rows of these ``kinds`` are looked at.
+    """
+    sentences: dict[str, list[int]] = {}
+    tokens = alpha[alpha["kind"].isin([kind for kind in kinds if kind in ("prefix", "spatial")])]
+    for layer, rows in tokens.groupby("layer"):
+        missing = rows[rows["alpha"].isna()]
+        if len(missing):
+            what = f"α undefined for {len(missing)} of {len(rows)} tokens{_reasons(missing)}"
+            sentences.setdefault(what, []).append(int(layer))
+    for kind in ("pooled", "concatenated"):
+        missing = alpha[(alpha["kind"] == kind) & alpha["alpha"].isna()] if kind in kinds else alpha[:0]
+        for reason, rows in missing.groupby(missing["reason"].fillna("")):
+            what = f"{kind} α undefined" + (f" ({reason})" if reason else "")
+            sentences.setdefault(what, []).extend(int(layer) for layer in rows["layer"])
+    return [f"{layers_in_words(layers)}: {what}" for what, layers in sentences.items()]
+
+
+def tokens_without_cluster(clusters: pd.DataFrame) -> str:
+    """How many tokens are in no cluster, and why; empty when every token is in one."""
+    missing = clusters[clusters["cluster"].isna()]
+    if not len(missing):
+        return ""
+    return f"{len(missing)} of {len(clusters)} tokens in no cluster{_reasons(missing)}"
+
+
+def of_branches(sentences: dict[str, list[str]]) -> list[str]:
+    """The sentences of several branches, by their labels, each said once with the branches it holds for.
+
+    A sentence that holds for every branch is said without their labels.
+    """
+    labels_of: dict[str, list[str]] = {}
+    for label, own in sentences.items():
+        for sentence in own:
+            labels_of.setdefault(sentence, []).append(label)
+    return [
+        sentence if len(labels) == len(sentences) else f"{', '.join(labels)}, {sentence}"
+        for sentence, labels in labels_of.items()
+    ]
+
+
+def layers_in_words(layers: list[int]) -> str:
+    """``layer 0``, or ``layers 0, 3–12``."""
+    layers = sorted(set(layers))
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs]
+    return ("layer " if len(layers) == 1 else "layers ") + ", ".join(words)
+
+
+def _reasons(rows: pd.DataFrame) -> str:
+    reasons = sorted({str(reason) for reason in rows["reason"].dropna() if str(reason)})
+    return f" ({', '.join(reasons)})" if reasons else ""

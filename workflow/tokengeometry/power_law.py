@@ -1,0 +1,97 @@
+"""The exponent α of a spectrum that decays as λ_j ∝ j^(−α).
+
+Least squares of log λ_j on log j, weighted by 1/j so that every octave of ranks counts alike (Stringer,
+Pachitariu, Steinmetz, Carandini & Harris 2019).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WEIGHTS = {"inverse_rank": lambda ranks: 1 / ranks, "uniform": np.ones_like}
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """Fits λ_j ≈ exp(log_amplitude) · j^(−alpha), one for each spectrum; NaN where there is none.
+
+    Attributes
+    ----------
+    alpha : array, (...)
+        α, positive for a decaying spectrum.
+    r2 : array, (...)
+        The weighted coefficient of determination.
+    log_amplitude : array, (...)
+        The natural logarithm of the fitted λ₁.
+    ranks : array of int, (...)
+        How many ranks the fit used.
+    resolved : array of int, (...)
+        How many eigenvalues are resolved numerically.
+    """
+
+    alpha: np.ndarray
+    r2: np.ndarray
+    log_amplitude: np.ndarray
+    ranks: np.ndarray
+    resolved: np.ndarray
+
+
+def fit_power_law(eigenvalues, ranks, *, floor=0.0, samples=None, min_ranks=3, weights="inverse_rank"):
+    """Fit a power law to spectra over a range of ranks.
+
+    Parameters
+    ----------
+    eigenvalues : array, (..., rank), float64
+        In descending order.
+    ranks : (int, int)
+        First and last rank of the fit, 1-based, both included.
+    floor : float or array, (...)
+        Eigenvalues not above it are rounding; they and what follows them are never fitted.
+    samples : int, optional
+        N; ranks beyond N − 1 are empty by centring and never fitted.
+    min_ranks : int
+        The fewest resolved ranks within the range that make a fit.
+    weights : {"inverse_rank", "uniform"}
+
+    Returns
+    -------
+    PowerLaw
+
+    Raises
+    ------
+    ValueError
+        If the range is not 1 ≤ first < last ≤ number of eigenvalues.
+    """
+    eigenvalues = np.asarray(eigenvalues, dtype=np.float64)
+    first, last = ranks
+    if not 1 <= first < last <= eigenvalues.shape[-1]:
+        raise ValueError(f"ranks {first}…{last} are not within 1…{eigenvalues.shape[-1]}")
+    above = eigenvalues > np.maximum(floor, 0)[..., None]
+    resolved = np.where(above.all(axis=-1), eigenvalues.shape[-1], np.argmin(above, axis=-1))
+    if samples is not None:
+        resolved = np.minimum(resolved, samples - 1)
+    fitted = np.clip(np.minimum(resolved, last) - (first - 1), 0, None)
+    enough = fitted >= max(2, min_ranks)
+
+    rank = np.arange(first, last + 1, dtype=np.float64)
+    used = rank <= resolved[..., None]
+    weight = np.where(used, WEIGHTS[weights](rank), 0.0)
+    x = np.log(rank)
+    y = np.log(np.where(used, eigenvalues[..., first - 1 : last], 1.0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = weight.sum(axis=-1)
+        x_mean = (weight * x).sum(axis=-1) / total
+        y_mean = (weight * y).sum(axis=-1) / total
+        x_centred = x - x_mean[..., None]
+        y_centred = y - y_mean[..., None]
+        slope = (weight * x_centred * y_centred).sum(axis=-1) / (weight * x_centred**2).sum(axis=-1)
+        residual = (weight * (y_centred - slope[..., None] * x_centred) ** 2).sum(axis=-1)
+        r2 = 1 - residual / (weight * y_centred**2).sum(axis=-1)
+    empty = np.full_like(slope, np.nan)
+    return PowerLaw(
+        np.where(enough, -slope, empty),
+        np.where(enough, r2, empty),
+        np.where(enough, y_mean - slope * x_mean, empty),
+        np.where(enough, fitted, 0),
+        resolved,
+    )

@@ -1,0 +1,219 @@
+"""Eigenspectra of covariances: of every token, of all tokens pooled, of all tokens concatenated.
+
+The covariance is centred and divided by N (Joseph et al. 2023). Eigenvalues come in descending order,
+with a floor below which they are rounding, not data.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from tokengeometry import stores
+from tokengeometry.moments import read_merged, token_blocks
+from tokengeometry.rounding import eigenvalue_floor
+
+BLOCK_BYTES = 2**30
+FEATURES_AT_ONCE = 8192
+
+
+def eigenvalues(scatter, count, *, device="cpu", threads=1):
+    """Eigenvalues of covariances.
+
+    Parameters
+    ----------
+    scatter : array, (matrix, feature, feature), float64
+        Sums of the centred outer products.
+    count : int
+        N, the number of samples in those sums.
+    device : torch.device or str
+        A CUDA device solves them in one batch.
+    threads : int
+        On the CPU, so many matrices are solved side by side, each by one thread: LAPACK's own threads
+        gain little at these sizes, and lose much beside other processes.
+
+    Returns
+    -------
+    array, (matrix, rank), float64, descending
+    """
+    if torch.device(device).type == "cuda":
+        values = torch.linalg.eigvalsh(torch.from_numpy(scatter).to(device)).cpu().numpy()
+    else:
+        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+            values = np.stack(list(pool.map(np.linalg.eigvalsh, scatter)))
+    return values[:, ::-1] / count
+
+
+class PooledScatter:
+    """The scatter of all tokens' samples taken as one set of N·T samples in D dimensions."""
+
+    def __init__(self):
+        self.count = 0
+
+    def add(self, moments):
+        """Take in a block of tokens (`Moments` of numpy arrays)."""
+        tokens = len(moments.mean)
+        total = moments.count * tokens
+        mean = moments.mean.mean(axis=0)
+        offset = moments.mean - mean
+        scatter = moments.scatter.sum(axis=0) + moments.count * (offset.T @ offset)
+        if self.count == 0:
+            self.scatter, self.mean = scatter, mean
+        else:
+            step = mean - self.mean
+            weight = self.count * total / (self.count + total)
+            self.scatter = self.scatter + scatter + weight * np.outer(step, step)
+            self.mean = self.mean + step * (total / (self.count + total))
+        self.count += total
+
+
+class Samples:
+    """Samples of several activation stores in a row, up to a number of them.
+
+    Parameters
+    ----------
+    parts : sequence of open activation stores
+    count : int
+        The first so many samples.
+    """
+
+    def __init__(self, parts, count):
+        self._arrays = [part["activations"] for part in parts]
+        self._edges = np.cumsum([0, *map(len, self._arrays)])
+        self.shape = (min(count, int(self._edges[-1])), *self._arrays[0].shape[1:])
+        self.dtype = self._arrays[0].dtype
+
+    def __getitem__(self, samples):
+        start, stop, _ = samples.indices(self.shape[0])
+        pieces = []
+        for array, edge in zip(self._arrays, self._edges, strict=False):
+            low, high = max(start - edge, 0), min(stop - edge, len(array))
+            if low < high:
+                pieces.append(array[low:high])
+        return np.concatenate(pieces)
+
+
+def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
+    """Eigenvalues of the covariance of all tokens concatenated: N samples in T·D dimensions.
+
+    They are those of the centred N×N Gram matrix of the samples divided by N, which is summed tile by
+    tile in float64, so that memory holds that matrix and two blocks of samples.
+
+    Parameters
+    ----------
+    activations : array-like, (sample, token, feature)
+        Sliced along its first axis only.
+    device : torch.device
+    block_bytes : int
+        Of a block of samples.
+
+    Returns
+    -------
+    eigenvalues : array, (rank,), float64, descending; min(N, T·D) of them
+    mean_square : float
+        The mean of x² over samples, tokens and features.
+    """
+    samples, tokens, features = activations.shape
+    width = tokens * features
+    rows = max(1, block_bytes // (activations.dtype.itemsize * width))
+    # Equal blocks: half of the tiles are saved by symmetry only where there are several.
+    blocks = max(4, -(-samples // rows)) if samples >= 8 else 1
+    edges = np.linspace(0, samples, blocks + 1).astype(int)
+
+    def block(index):
+        values = activations[edges[index] : edges[index + 1]]
+        return torch.from_numpy(np.ascontiguousarray(values)).flatten(start_dim=1)
+
+    gram = torch.zeros(samples, samples, dtype=torch.float64, device=device)
+    origin = block(0).to(torch.float64).mean(dim=0)
+    squares = 0.0
+    progress = tqdm(total=blocks * (blocks + 1) // 2, desc="sample Gram", unit="tile", mininterval=5)
+    for i in range(blocks):
+        left = block(i)
+        for j in range(i + 1):
+            right = left if j == i else block(j)
+            tile = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
+            for start in range(0, width, FEATURES_AT_ONCE):
+                part = slice(start, start + FEATURES_AT_ONCE)
+                a = left[:, part].to(device, torch.float64) - origin[part].to(device)
+                if j == i:
+                    b = a
+                    squares += left[:, part].to(device, torch.float64).square().sum().item()
+                else:
+                    b = right[:, part].to(device, torch.float64) - origin[part].to(device)
+                tile.addmm_(a, b.T)
+            progress.update()
+    progress.close()
+    gram = gram.tril() + gram.tril(-1).T
+    row_mean = gram.mean(dim=0)
+    gram -= row_mean[:, None] + row_mean[None, :] - row_mean.mean()
+    values = torch.linalg.eigvalsh(gram).flip(0)[: min(samples, width)] / samples
+    return values.cpu().numpy(), squares / (samples * width)
+
+
+def write_concatenated(path, parts, count, /, *, device, **attributes):
+    """Write the spectrum of all tokens concatenated, of the first `count` samples of the parts.
+
+    Parameters
+    ----------
+    path : path
+        The store to make: `eigenvalues` (rank,), `floor` ().
+    parts : sequence of open activation stores
+    count : int
+    device : torch.device
+    **attributes
+        Kept with the store.
+    """
+    samples = Samples(parts, count)
+    values, mean_square = concatenated(samples, device=device)
+    dtypes = [parts[0].attributes["compute_dtype"], str(samples.dtype)]
+    with stores.create(path, samples=samples.shape[0], **attributes) as store:
+        store.write("eigenvalues", values, ("rank",))
+        store.write("floor", eigenvalue_floor(values[0], mean_square, len(values), dtypes), ())
+
+
+def write_spectra(path, parts, concatenated_spectrum, /, *, device, threads=1, **attributes):
+    """Write all spectra of a layer.
+
+    Parameters
+    ----------
+    path : path
+        The store to make: `eigenvalues` (token, rank), `floor` (token,), `pooled` (rank,),
+        `pooled_floor` (), `concatenated` (concatenated_rank,), `concatenated_floor` ().
+    parts : sequence of open moment stores
+    concatenated_spectrum : open store
+        As of `write_concatenated`.
+    device, threads
+        Of the eigensolver; see `eigenvalues`.
+    **attributes
+        Kept with the store.
+    """
+    dtypes = parts[0].attributes["dtypes"]
+    tokens, features = parts[0]["mean"].shape
+    values, squares = np.empty((tokens, features)), np.empty(tokens)
+    pooled = PooledScatter()
+    progress = tqdm(total=tokens, desc="eigenvalues", unit="token", mininterval=5)
+    for block in token_blocks(parts[0]):
+        merged = read_merged(parts, block)
+        values[block] = eigenvalues(merged.scatter, merged.count, device=device, threads=threads)
+        squares[block] = values[block].mean(axis=1) + (merged.mean**2).mean(axis=1)
+        pooled.add(merged)
+        progress.update(len(merged.mean))
+    progress.close()
+    together = eigenvalues(pooled.scatter[None], pooled.count, device=device)[0]
+    attributes = dict(
+        attributes,
+        samples=merged.count,
+        tokens=tokens,
+        concatenated_samples=concatenated_spectrum.attributes["samples"],
+        dtypes=dtypes,
+    )
+    with stores.create(path, **attributes) as store:
+        store.write("eigenvalues", values, ("token", "rank"))
+        store.write("floor", eigenvalue_floor(values[:, 0], squares, features, dtypes), ("token",))
+        store.write("pooled", together, ("rank",))
+        store.write("pooled_floor", eigenvalue_floor(together[0], squares.mean(), features, dtypes), ())
+        store.write("concatenated", concatenated_spectrum["eigenvalues"][:], ("concatenated_rank",))
+        store.write("concatenated_floor", concatenated_spectrum["floor"][...], ())

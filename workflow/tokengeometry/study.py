@@ -1,0 +1,232 @@
+"""What a configuration asks for: branches, parts and layers; and whether it makes sense.
+
+Light on purpose: no module of this one's needs torch.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from tokengeometry.catalogue import require_dataset_class
+from tokengeometry.errors import StudyError
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+# Folders of results/ that are not a model's.
+RESERVED = {"benchmarks", "data", "figures", "logs", "models"}
+MOST_PARTS = 1000
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A model looking at a split of a data set."""
+
+    model: str
+    dataset: str
+    split: str
+
+
+class Study:
+    """A valid configuration.
+
+    Parameters
+    ----------
+    config : dict
+        As read from `config.yaml`.
+
+    Raises
+    ------
+    StudyError
+        One line that names the key that is wrong and what would be right.
+    """
+
+    def __init__(self, config):
+        _check_schema(config)
+        self.config = config
+        self.branches = [
+            Branch(model, dataset, split)
+            for model in config["models"]
+            for dataset, settings in config["datasets"].items()
+            for split in settings["splits"]
+        ]
+        _check_consistency(self)
+
+    def samples(self, dataset, split):
+        """How many images of the split are studied."""
+        return self.config["datasets"][dataset]["splits"][split].get("samples", self.config["samples"])
+
+    def parts(self, dataset, split):
+        """The parts of a split's subset, as (start, stop) ranges of its permutation."""
+        return cut(self.samples(dataset, split), self.config["samples_per_part"])
+
+    def concatenated(self, dataset, split):
+        """How many samples, and how many parts, the spectrum of all tokens concatenated takes."""
+        samples = min(self.samples(dataset, split), self.config["concatenated_samples"])
+        return samples, len(cut(samples, self.config["samples_per_part"]))
+
+    def layers(self, model):
+        """The layers of a model that are analysed, ascending."""
+        return sorted(self.config["models"][model]["layers"])
+
+    def chained(self, model):
+        """Every layer that the chain passes through to reach the last one analysed, after layer 0."""
+        return range(1, max(self.layers(model)) + 1)
+
+
+def cut(samples, samples_per_part):
+    """Consecutive ranges (start, stop) of `samples_per_part` samples; the last may be shorter.
+
+    Raising `samples` adds ranges; only a last one that was not full changes.
+    """
+    return [(start, min(start + samples_per_part, samples)) for start in range(0, samples, samples_per_part)]
+
+
+def check_model(config, name, model):
+    """Whether what is asked of a model fits it.
+
+    Parameters
+    ----------
+    config : dict
+    name : str
+        The model's name in the configuration.
+    model : dict
+        The content of its `model.json`.
+
+    Raises
+    ------
+    StudyError
+    """
+    depth, features = model["depth"], model["embed_dim"]
+    spatial = model["grid"][0] * model["grid"][1]
+    key = f"models.{name}"
+    if (last := max(config["models"][name]["layers"])) > depth:
+        raise StudyError(f"{key}.layers: {last} is beyond the last layer of the model, {depth}")
+    sizes = {"feature": features}
+    if 0 in config["models"][name]["layers"]:
+        sizes["pixel"] = model["in_chans"] * model["patch_size"][0] * model["patch_size"][1]
+    for kind, size in sizes.items():
+        if config["fit"]["ranks"][1] > size:
+            raise StudyError(
+                f"fit.ranks: {config['fit']['ranks'][1]} is beyond the rank of model {name}'s covariance, "
+                f"which has {size} {kind}s; the last rank must be at most {size}"
+            )
+    if config["clusters"]["count"] + 2 > spatial:
+        raise StudyError(
+            f"clusters.count: {config['clusters']['count']} clusters need at least two more tokens than "
+            f"that; model {name} has {spatial} spatial tokens"
+        )
+    token = config["figures"]["eigenspectrum"]["token"]
+    if "," in token:
+        row, column = map(int, token.split(","))
+        if row >= model["grid"][0] or column >= model["grid"][1]:
+            raise StudyError(
+                f"figures.eigenspectrum.token: '{token}' is outside model {name}'s token grid of "
+                f"{model['grid'][0]} rows and {model['grid'][1]} columns, which count from 0"
+            )
+    elif token not in model["prefix_tokens"]:
+        there = ", ".join(model["prefix_tokens"]) or "none"
+        raise StudyError(
+            f"figures.eigenspectrum.token: model {name} has no token '{token}'; its prefix tokens: {there}; "
+            "a spatial token is 'row,column'"
+        )
+
+
+def check_dataset(config, name, sizes):
+    """Whether every split has as many images as are asked for.
+
+    Parameters
+    ----------
+    config : dict
+    name : str
+        The data set's name in the configuration.
+    sizes : dict of str to int
+        Images in each split.
+
+    Raises
+    ------
+    StudyError
+    """
+    for split, settings in config["datasets"][name]["splits"].items():
+        samples = settings.get("samples", config["samples"])
+        if split in sizes and samples > sizes[split]:
+            key = f"datasets.{name}.splits.{split}.samples" if "samples" in settings else "samples"
+            raise StudyError(f"{key}: {samples} is more than the {sizes[split]} images of {name}/{split}")
+
+
+def check_known(config, results):
+    """Check against the models and data sets that lie in `results` already; the others when they are made."""
+    for kind, file, check in (
+        ("models", "models/{}/model.json", check_model),
+        ("datasets", "data/{}/dataset.json", check_dataset),
+    ):
+        for name in config[kind]:
+            path = Path(results) / file.format(name)
+            if path.exists():
+                check(config, name, json.loads(path.read_text()))
+
+
+def _check_schema(config):
+    validator = Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    error = best_match(validator.iter_errors(config))
+    if error is not None:
+        key = ".".join(str(part) for part in error.absolute_path) or "the configuration"
+        raise StudyError(f"{key}: {error.message}{_hint(error)}")
+
+
+def _hint(error):
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        return f"; the keys here are {', '.join(error.schema['properties'])}"
+    if error.validator == "pattern" and error.absolute_schema_path[0] != "properties":
+        return ""
+    return f"; {error.schema['description']}" if "description" in error.schema else ""
+
+
+def _check_consistency(study):
+    config = study.config
+    first, last = config["fit"]["ranks"]
+    if first >= last:
+        raise StudyError(f"fit.ranks: the first rank, {first}, must be below the last, {last}")
+    if config["fit"]["min_ranks"] > last - first + 1:
+        raise StudyError(
+            f"fit.min_ranks: {config['fit']['min_ranks']} is more than the {last - first + 1} ranks of fit.ranks"
+        )
+    if taken := RESERVED & set(config["models"]):
+        raise StudyError(f"models.{min(taken)}: this name is taken by a folder of results/; choose another")
+    for name, settings in config["datasets"].items():
+        try:
+            require_dataset_class(settings["class"])
+        except StudyError as error:
+            raise StudyError(f"datasets.{name}.class: {error}") from error
+        for split in settings["splits"]:
+            _check_split(study, name, split)
+    layer = config["figures"]["eigenspectrum"]["layer"]
+    for name, model in config["models"].items():
+        if layer not in model["layers"]:
+            raise StudyError(f"figures.eigenspectrum.layer: {layer} is not among models.{name}.layers")
+    token = config["figures"]["eigenspectrum"]["token"]
+    if layer == 0 and "," not in token:
+        raise StudyError(
+            f"figures.eigenspectrum.token: layer 0 has only pixel patches, no '{token}'; name one as 'row,column'"
+        )
+
+
+def _check_split(study, dataset, split):
+    samples = study.samples(dataset, split)
+    last = study.config["fit"]["ranks"][1]
+    for key, count in (
+        ("samples", samples),
+        ("concatenated_samples", study.concatenated(dataset, split)[0]),
+    ):
+        if last > count - 1:
+            raise StudyError(
+                f"fit.ranks: {last} is beyond the rank {count - 1} of {count} centred samples "
+                f"({key} of {dataset}/{split})"
+            )
+    if (parts := len(study.parts(dataset, split))) > MOST_PARTS:
+        raise StudyError(
+            f"samples_per_part: {study.config['samples_per_part']} cuts {dataset}/{split} into {parts} parts; "
+            f"there may be {MOST_PARTS}"
+        )

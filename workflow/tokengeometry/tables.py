@@ -1,0 +1,206 @@
+"""Tidy tables of a branch: α of every token and layer, mean correlations, clusters.
+
+A token keeps its index over the layers: the prefix tokens come first, and layer 0, which has none,
+starts at the first spatial token.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tokengeometry.clusters import complete_trajectories
+from tokengeometry.correlation import pair_means
+from tokengeometry.power_law import fit_power_law
+
+ALPHA_COLUMNS = ["layer", "token", "name", "kind", "row", "column", "alpha", "r2", "ranks", "reason"]
+
+
+def token_table(model):
+    """Index, name, kind and place of every token.
+
+    Parameters
+    ----------
+    model : dict
+        The content of `model.json`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns token, name, kind (prefix or spatial), row, column.
+    """
+    rows, columns = model["grid"]
+    prefix = model["prefix_tokens"]
+    row, column = (axis.ravel() for axis in np.indices((rows, columns)))
+    return pd.DataFrame(
+        {
+            "token": np.arange(len(prefix) + rows * columns),
+            "name": [*prefix, *(f"{r},{c}" for r, c in zip(row, column, strict=True))],
+            "kind": ["prefix"] * len(prefix) + ["spatial"] * (rows * columns),
+            "row": pd.array([pd.NA] * len(prefix) + row.tolist(), dtype="Int64"),
+            "column": pd.array([pd.NA] * len(prefix) + column.tolist(), dtype="Int64"),
+        }
+    )
+
+
+def layer_tokens(model, layer):
+    """The tokens that a layer has, in the order of its arrays: layer 0 has no prefix tokens."""
+    tokens = token_table(model)
+    return tokens if layer else tokens[tokens.kind == "spatial"]
+
+
+def fit_layer(spectra, **fit):
+    """The power laws of one layer.
+
+    Parameters
+    ----------
+    spectra : open store
+        `spectra/layer_….zarr`.
+    **fit
+        Arguments of `tokengeometry.power_law.fit_power_law`: ranks, min_ranks, weights.
+
+    Returns
+    -------
+    dict
+        `token`, `pooled`, `concatenated`: `PowerLaw` each.
+    """
+    samples = spectra.attributes["samples"]
+    tokens = spectra.attributes["tokens"]
+    return {
+        "token": fit_power_law(spectra["eigenvalues"][:], floor=spectra["floor"][:], samples=samples, **fit),
+        "pooled": fit_power_law(
+            spectra["pooled"][:], floor=spectra["pooled_floor"][...], samples=samples * tokens, **fit
+        ),
+        "concatenated": fit_power_law(
+            spectra["concatenated"][:],
+            floor=spectra["concatenated_floor"][...],
+            samples=spectra.attributes["concatenated_samples"],
+            **fit,
+        ),
+    }
+
+
+def alpha_table(spectra, model, **fit):
+    """α of every token, of all tokens pooled and of all concatenated, layer by layer.
+
+    Parameters
+    ----------
+    spectra : dict of int to open store
+        By layer.
+    model : dict
+        The content of `model.json`.
+    **fit
+        Arguments of `tokengeometry.power_law.fit_power_law`: ranks, min_ranks, weights.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With `ALPHA_COLUMNS`; `reason` says why an α is empty: "constant", or how many of the ranks
+        are resolved.
+    """
+    frames = []
+    for layer, store in sorted(spectra.items()):
+        laws = fit_layer(store, **fit)
+        present = layer_tokens(model, layer)
+        frames.append(_rows(present, layer, laws["token"], fit["ranks"]))
+        for kind in ("pooled", "concatenated"):
+            name = pd.DataFrame({"name": [kind], "kind": [kind]}).reindex(columns=present.columns)
+            frames.append(_rows(name.astype({"token": "Int64"}), layer, laws[kind], fit["ranks"]))
+    return pd.concat(frames, ignore_index=True)[ALPHA_COLUMNS]
+
+
+def _rows(tokens, layer, law, ranks):
+    alpha, r2, fitted, resolved = (np.atleast_1d(v) for v in (law.alpha, law.r2, law.ranks, law.resolved))
+    within = np.clip(np.minimum(resolved, ranks[1]) - ranks[0] + 1, 0, None)
+    reasons = np.where(
+        resolved == 0, "constant", [f"{count} resolved ranks in {ranks[0]}-{ranks[1]}" for count in within]
+    )
+    return tokens.astype({"token": "Int64"}).assign(
+        layer=layer, alpha=alpha, r2=r2, ranks=fitted, reason=np.where(np.isnan(alpha), reasons, "")
+    )
+
+
+def trajectories(alpha):
+    """The α trajectories of the spatial tokens.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by token, a column a layer; NaN where α is empty.
+    """
+    spatial = alpha[alpha.kind == "spatial"]
+    return spatial.pivot(index="token", columns="layer", values="alpha").sort_index(axis=1)
+
+
+def cluster_table(alpha, clusters):
+    """Clusters of the spatial tokens.
+
+    Parameters
+    ----------
+    alpha : pandas.DataFrame
+        As of `alpha_table`.
+    clusters : tokengeometry.clusters.Clusters
+        Of `trajectories(alpha)`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns token, row, column, umap_1, umap_2, cluster, mean_alpha (over the layers of the
+        trajectory), reason (why a token has no cluster).
+    """
+    table = trajectories(alpha)
+    places = alpha[alpha.kind == "spatial"].drop_duplicates("token").set_index("token")
+    complete, _ = complete_trajectories(table.to_numpy())
+    reason = np.where(complete, "too few complete trajectories", "no alpha at any layer")
+    labelled = clusters.label > 0
+    values = table.loc[:, clusters.layers]
+    return pd.DataFrame(
+        {
+            "token": table.index,
+            "row": places.row.loc[table.index].to_numpy(),
+            "column": places.column.loc[table.index].to_numpy(),
+            "umap_1": clusters.embedding[:, 0],
+            "umap_2": clusters.embedding[:, 1],
+            "cluster": pd.array(np.where(labelled, clusters.label, None), dtype="Int64"),
+            "mean_alpha": values.mean(axis=1).where(labelled).to_numpy() if labelled.any() else np.nan,
+            "reason": np.where(labelled, "", reason),
+        }
+    )
+
+
+def correlation_table(matrices, model):
+    """Mean correlations, layer by layer.
+
+    Parameters
+    ----------
+    matrices : dict of int to array, (token, token)
+        By layer.
+    model : dict
+        The content of `model.json`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns layer and those of `tokengeometry.correlation.pair_means`.
+    """
+    return pd.DataFrame(
+        {"layer": layer, **pair_means(matrix, model["prefix_tokens"] if layer else [])}
+        for layer, matrix in sorted(matrices.items())
+    )
+
+
+def write(path, table):
+    """Write a table as CSV; it takes its name only once it is whole."""
+    partial = Path(f"{path}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(partial, index=False)
+    os.replace(partial, path)
+
+
+def read(path):
+    """A table as it was written; indices and counts that may be empty stay integers."""
+    table = pd.read_csv(path, dtype={"name": str}, keep_default_na=True)
+    integers = [c for c in ("layer", "token", "row", "column", "ranks", "cluster") if c in table]
+    texts = [c for c in ("name", "kind", "reason") if c in table]
+    return table.astype(dict.fromkeys(integers, "Int64")).fillna(dict.fromkeys(texts, ""))
