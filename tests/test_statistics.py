@@ -85,8 +85,11 @@ def test_concatenated_spectrum_equals_spectrum_of_concatenated_tokens(layer):
     np.testing.assert_allclose(store["concatenated"][:count], expected[:count], rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.parametrize("pieces", [(256, 8192), (7, 11)])
 @pytest.mark.parametrize(("samples", "block_bytes"), [(5, 1), (9, 1), (50, 2000), (90, 10**9)])
-def test_concatenated_spectrum_does_not_depend_on_its_blocks(layer, samples, block_bytes):
+def test_concatenated_spectrum_does_not_depend_on_its_blocks(layer, monkeypatch, samples, block_bytes, pieces):
+    monkeypatch.setattr(spectra, "ROWS_AT_ONCE", pieces[0])
+    monkeypatch.setattr(spectra, "FEATURES_AT_ONCE", pieces[1])
     activations, parts, _, _ = layer
     subset = spectra.Samples(parts, samples)
     values, mean_square = spectra.concatenated(subset, block_bytes=block_bytes)

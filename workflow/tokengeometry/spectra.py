@@ -15,8 +15,9 @@ from tokengeometry import stores
 from tokengeometry.moments import read_merged, token_blocks
 from tokengeometry.rounding import eigenvalue_floor
 
-BLOCK_BYTES = 2**30
+BLOCK_BYTES = 3 * 2**29
 FEATURES_AT_ONCE = 8192
+ROWS_AT_ONCE = 256
 
 
 def eigenvalues(scatter, count, *, device="cpu", threads=1):
@@ -118,34 +119,33 @@ def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
     samples, tokens, features = activations.shape
     width = tokens * features
     rows = max(1, block_bytes // (activations.dtype.itemsize * width))
-    # Equal blocks: half of the tiles are saved by symmetry only where there are several.
-    blocks = max(4, -(-samples // rows)) if samples >= 8 else 1
-    edges = np.linspace(0, samples, blocks + 1).astype(int)
+    edges = np.linspace(0, samples, -(-samples // rows) + 1).astype(int)
 
     def block(index):
         values = activations[edges[index] : edges[index + 1]]
         return torch.from_numpy(np.ascontiguousarray(values)).flatten(start_dim=1)
 
     gram = torch.zeros(samples, samples, dtype=torch.float64, device=device)
-    origin = block(0).to(torch.float64).mean(dim=0)
+    origin = block(0).to(torch.float64).mean(dim=0).to(device)
     squares = 0.0
-    progress = tqdm(total=blocks * (blocks + 1) // 2, desc="sample Gram", unit="tile", mininterval=5)
-    for i in range(blocks):
-        left = block(i)
-        for j in range(i + 1):
-            right = left if j == i else block(j)
-            tile = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-            for start in range(0, width, FEATURES_AT_ONCE):
-                part = slice(start, start + FEATURES_AT_ONCE)
-                a = left[:, part].to(device, torch.float64) - origin[part].to(device)
-                if j == i:
-                    b = a
-                    squares += left[:, part].to(device, torch.float64).square().sum().item()
-                else:
-                    b = right[:, part].to(device, torch.float64) - origin[part].to(device)
-                tile.addmm_(a, b.T)
-            progress.update()
-    progress.close()
+    pairs = [(i, j) for i in range(len(edges) - 1) for j in range(i + 1)]
+    for i, j in tqdm(pairs, desc="sample Gram", unit="pair of blocks", mininterval=5):
+        if j == 0:
+            left = block(i)
+        right = left if j == i else block(j)
+        corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
+        for start in range(0, width, FEATURES_AT_ONCE):
+            part = slice(start, start + FEATURES_AT_ONCE)
+            a = left[:, part].to(device, torch.float64)
+            if j == i:
+                squares += torch.linalg.vector_norm(a).item() ** 2
+            a = a - origin[part]
+            b = a if j == i else right[:, part].to(device, torch.float64) - origin[part]
+            for top in range(0, len(a), ROWS_AT_ONCE):
+                strip = slice(top, top + ROWS_AT_ONCE)
+                # Only the lower triangle is summed.
+                columns = slice(top + ROWS_AT_ONCE if j == i else len(b))
+                corner[strip, columns].addmm_(a[strip], b[columns].T)
     gram = gram.tril() + gram.tril(-1).T
     row_mean = gram.mean(dim=0)
     gram -= row_mean[:, None] + row_mean[None, :] - row_mean.mean()
