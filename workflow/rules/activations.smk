@@ -24,7 +24,7 @@ rule pixels:
         "results/benchmarks/pixels/{model}.{dataset}.{split}.part_{part}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     params:
         code=code("pixels.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
@@ -51,7 +51,7 @@ rule layer:
         layer=r"(?!00)\d{2}",
     conda:
         "../../envs/environment.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     params:
         code=code("layer.py"),
         precision=config["forward"]["precision"],

@@ -33,6 +33,10 @@ FIGURES = [
     "eigenspectrum_fit",
     "mean_correlation",
 ]
+# Two jobs side by side use two halves of a machine better than each in turn uses it whole.
+THREADS = config["compute"]["threads"]
+if THREADS == "auto":
+    THREADS = max(1, workflow.cores // 2)
 
 
 wildcard_constraints:

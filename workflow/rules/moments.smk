@@ -17,7 +17,7 @@ rule moments:
     priority: 10
     conda:
         "../../envs/environment.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     params:
         code=code("moments.py"),
     script:
@@ -38,7 +38,7 @@ rule concatenated:
     priority: 10
     conda:
         "../../envs/environment.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     params:
         code=code("concatenated.py"),
         samples=lambda wildcards: study.concatenated(
@@ -61,7 +61,7 @@ rule spectra:
     priority: 10
     conda:
         "../../envs/environment.yaml"
-    threads: config["compute"]["threads"]
+    threads: THREADS
     params:
         code=code("spectra.py"),
     script:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tokengeometry import stores
 
-BATCH_BYTES = 2**29
+BATCH_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def accumulate(batches):
         flat = tokens.flatten(start_dim=1)
         gram.addmm_(flat, flat.T)
         count += len(batch)
+        # Before the next batch is read, not after.
+        del batch, tokens, flat
     if count == 0:
         raise ValueError("no samples to accumulate")
     offset = total / count
