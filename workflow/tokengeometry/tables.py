@@ -200,7 +200,8 @@ def write(path, table):
 
 def read(path):
     """A table as it was written; indices and counts that may be empty stay integers."""
-    table = pd.read_csv(path, dtype={"name": str}, keep_default_na=True)
+    texts = ("name", "kind", "reason")
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     integers = [c for c in ("layer", "token", "row", "column", "ranks", "cluster") if c in table]
-    texts = [c for c in ("name", "kind", "reason") if c in table]
-    return table.astype(dict.fromkeys(integers, "Int64")).fillna(dict.fromkeys(texts, ""))
+    empty = {column: "" for column in texts if column in table}
+    return table.fillna(empty).astype(dict.fromkeys(integers, "Int64"))
