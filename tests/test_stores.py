@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import xarray
-from tokengeometry import stores
+from tokengeometry import blocks, stores
 from tokengeometry.errors import StudyError
 
 
@@ -114,7 +114,7 @@ def test_a_store_that_is_not_there_is_named(tmp_path):
 
 
 def test_chunks_are_about_32_mebibytes_and_hold_at_least_one_sample():
-    length = stores.chunk_length((2000, 257, 384), np.float32)
+    length = blocks.chunk_length((2000, 257, 384), np.float32)
     assert 30 * 2**20 < length * 257 * 384 * 4 <= 32 * 2**20
-    assert stores.chunk_length((5, 10_000, 10_000), np.float32) == 1
-    assert stores.chunk_length((5, 2), np.float32) == 5
+    assert blocks.chunk_length((5, 10_000, 10_000), np.float32) == 1
+    assert blocks.chunk_length((5, 2), np.float32) == 5

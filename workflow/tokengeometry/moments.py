@@ -8,8 +8,7 @@ provisional mean; parts are merged by the pairwise update of Chan, Golub & LeVeq
 from dataclasses import dataclass
 
 from tokengeometry import stores
-
-BATCH_BYTES = 2**28
+from tokengeometry.blocks import BATCH_BYTES
 
 
 @dataclass(frozen=True)

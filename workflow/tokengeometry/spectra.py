@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tokengeometry import stores
+from tokengeometry.blocks import BLOCK_BYTES
 from tokengeometry.moments import read_merged, token_blocks
 from tokengeometry.rounding import eigenvalue_floor
 
-BLOCK_BYTES = 3 * 2**29
 FEATURES_AT_ONCE = 8192
 ROWS_AT_ONCE = 256
 

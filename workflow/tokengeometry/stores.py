@@ -8,7 +8,6 @@ and never a number. A store appears under its name only once it is complete.
 import contextlib
 import hashlib
 import json
-import math
 import os
 import shutil
 import warnings
@@ -19,9 +18,9 @@ import zarr
 from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
+from tokengeometry.blocks import chunk_length
 from tokengeometry.errors import StudyError
 
-CHUNK_BYTES = 32 * 2**20
 MANIFEST = "manifest.json"
 
 
@@ -112,12 +111,6 @@ class _Reader:
 def _damaged(path, why):
     why = " ".join(str(why).split())
     return StudyError(f"{path} is damaged ({why}); delete it and run again to rebuild it")
-
-
-def chunk_length(shape, dtype, chunk_bytes=CHUNK_BYTES):
-    """How many entries of the first axis fill a chunk of about `chunk_bytes` (at least one)."""
-    row = math.prod(shape[1:]) * np.dtype(dtype).itemsize
-    return max(1, min(shape[0], chunk_bytes // max(1, row)))
 
 
 def _metadata_digests(path):

@@ -1,0 +1,18 @@
+"""How large the pieces are that arrays are stored and streamed in."""
+
+import math
+
+import numpy as np
+
+# Of a chunk of a store.
+CHUNK_BYTES = 32 * 2**20
+# Of a batch of samples, in float64, whose moments are summed.
+BATCH_BYTES = 2**28
+# Of a block of samples of which two at a time make a tile of the sample Gram matrix.
+BLOCK_BYTES = 3 * 2**29
+
+
+def chunk_length(shape, dtype, chunk_bytes=CHUNK_BYTES):
+    """How many entries of the first axis fill a chunk of about `chunk_bytes` (at least one)."""
+    row = math.prod(shape[1:]) * np.dtype(dtype).itemsize
+    return max(1, min(shape[0], chunk_bytes // max(1, row)))

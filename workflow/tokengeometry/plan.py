@@ -1,0 +1,174 @@
+"""What a study costs before it runs: bytes on disk, bytes of memory and floating-point operations.
+
+Plain arithmetic on shapes. Disk is exact for the arrays of a store (chunks are padded to their full size);
+memory is an estimate of a job's peak, fitted to what jobs of several sizes have used; a multiplication and
+an addition are two operations.
+"""
+
+import math
+
+import numpy as np
+
+from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, chunk_length
+
+CHECKSUM_BYTES = 4
+# Python with torch, zarr and the buffers in which chunks are read and written.
+PROCESS_BYTES = 3 * 2**28
+# A table or a figure; umap is the largest of what they import.
+TABLE_BYTES = 2**30
+
+
+def layer_shape(model, layer):
+    """How many tokens and features a layer has.
+
+    Parameters
+    ----------
+    model : dict
+        The content of `model.json`; of it only grid, prefix_tokens, in_chans, patch_size and embed_dim.
+    layer : int
+        0 is the pixel patches.
+
+    Returns
+    -------
+    tokens, features : int
+    """
+    spatial = math.prod(model["grid"])
+    if layer == 0:
+        return spatial, model["in_chans"] * math.prod(model["patch_size"])
+    return spatial + len(model["prefix_tokens"]), model["embed_dim"]
+
+
+# Disk
+
+
+def array_bytes(shape, dtype):
+    """Bytes of an array's chunks in a store."""
+    if not shape:
+        return np.dtype(dtype).itemsize + CHECKSUM_BYTES
+    length = chunk_length(shape, dtype)
+    chunk = length * math.prod(shape[1:]) * np.dtype(dtype).itemsize + CHECKSUM_BYTES
+    return -(-shape[0] // length) * chunk
+
+
+def activation_disk(samples, tokens, features, dtype="float32"):
+    """Bytes of the activation store of one part of a layer."""
+    return array_bytes((samples, tokens, features), dtype) + array_bytes((samples,), "int64")
+
+
+def moment_disk(tokens, features):
+    """Bytes of the moment store of one part of a layer."""
+    shapes = (tokens, features), (tokens, features, features), (tokens, tokens)
+    return sum(array_bytes(shape, "float64") for shape in shapes)
+
+
+def concatenated_disk(samples, tokens, features):
+    """Bytes of the store of the spectrum of all tokens concatenated, of one layer."""
+    return array_bytes((min(samples, tokens * features),), "float64") + array_bytes((), "float64")
+
+
+def spectra_disk(concatenated_samples, tokens, features):
+    """Bytes of the spectra store of one layer."""
+    shapes = (tokens, features), (tokens,), (features,), ()
+    return sum(array_bytes(shape, "float64") for shape in shapes) + concatenated_disk(
+        concatenated_samples, tokens, features
+    )
+
+
+def correlation_disk(tokens):
+    """Bytes of the correlation store of one layer."""
+    return array_bytes((tokens, tokens), "float64")
+
+
+# Memory
+
+
+def pixels_memory(batch_size, image_values, workers):
+    """Peak bytes of the job that makes layer 0 of a part.
+
+    Parameters
+    ----------
+    batch_size : int
+    image_values : int
+        Channels × height × width.
+    workers : int
+        Processes that preprocess images; each has its batch, and two wait for it.
+    """
+    batch = 4 * batch_size * image_values
+    return PROCESS_BYTES + 3 * batch + workers * (200 * 2**20 + 3 * batch)
+
+
+def layer_memory(batch_size, tokens, features):
+    """Peak bytes of the job that makes a layer ≥ 1 of a part: a block of a transformer on one batch.
+
+    About sixteen copies of the batch's tokens; the two sides of the MLP's activation function, four times
+    as wide, are half of them. The block's own weights are counted too.
+    """
+    return PROCESS_BYTES + 4 * (16 * batch_size * tokens * features + 2 * 12 * features**2)
+
+
+def moments_memory(samples, tokens, features):
+    """Peak bytes of the job that sums the moments of one part of a layer."""
+    batch = min(8 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
+    return PROCESS_BYTES + 8 * (tokens * features**2 + tokens**2) + 3 * batch
+
+
+def concatenated_memory(samples, tokens, features, dtype="float32"):
+    """Peak bytes of the job that makes the spectrum of all tokens concatenated, of one layer."""
+    gram = 8 * samples**2
+    whole = samples * tokens * features * np.dtype(dtype).itemsize
+    # Two blocks of samples while the Gram matrix is summed; then its copies in the eigensolver.
+    return PROCESS_BYTES + max(gram + min(2 * BLOCK_BYTES, whole) + CHUNK_BYTES, 3 * gram)
+
+
+def spectra_memory(tokens, features, threads):
+    """Peak bytes of the job that makes the spectra of one layer."""
+    matrix = 8 * features**2
+    block = chunk_length((tokens, features, features), "float64") * matrix
+    return PROCESS_BYTES + 5 * block + 2 * threads * matrix + 3 * matrix + 2 * 8 * tokens * features
+
+
+def correlation_memory(tokens, features):
+    """Peak bytes of the job that makes the correlation matrix of one layer."""
+    return PROCESS_BYTES + 8 * (6 * tokens**2 + 4 * tokens * features)
+
+
+# Floating-point operations
+
+
+def block_flops(samples, tokens, features, matrix_entries=None):
+    """Operations of a transformer block's forward pass.
+
+    Parameters
+    ----------
+    samples, tokens, features : int
+    matrix_entries : int, optional
+        Entries of all the block's weight matrices; by default those of attention and of an MLP four times
+        as wide, 12 D².
+    """
+    entries = 12 * features**2 if matrix_entries is None else matrix_entries
+    return samples * (2 * tokens * entries + 4 * tokens**2 * features)
+
+
+def embedding_flops(samples, tokens, pixel_features, features):
+    """Operations of the patch embedding, which belongs to the link of layer 1."""
+    return 2 * samples * tokens * pixel_features * features
+
+
+def moments_flops(samples, tokens, features):
+    """Operations of the scatter of every token and the Gram matrix of the tokens."""
+    return 2 * samples * (tokens * features**2 + tokens**2 * features)
+
+
+def concatenated_flops(samples, tokens, features):
+    """Operations of the lower triangle of the samples' Gram matrix, and of its eigenvalues."""
+    return samples**2 * tokens * features + 4 * samples**3 // 3
+
+
+def spectra_flops(tokens, features):
+    """Operations of the eigenvalues of every token's covariance and of the pooled one."""
+    return (tokens + 1) * 4 * features**3 // 3
+
+
+def correlation_flops(tokens, features):
+    """Operations of the correlation matrix from the moments."""
+    return 2 * tokens**2 * features
