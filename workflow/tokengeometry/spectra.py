@@ -88,12 +88,15 @@ class Samples:
 
     def __getitem__(self, samples):
         start, stop, _ = samples.indices(self.shape[0])
-        pieces = []
+        values = np.empty((stop - start, *self.shape[1:]), self.dtype)
         for array, edge in zip(self._arrays, self._edges, strict=False):
+            # A chunk at a time, so that no second copy of the whole slice is ever there.
             low, high = max(start - edge, 0), min(stop - edge, len(array))
-            if low < high:
-                pieces.append(array[low:high])
-        return np.concatenate(pieces)
+            step = array.chunks[0]
+            for first in range(low - low % step, high, step):
+                piece = slice(max(first, low), min(first + step, high))
+                values[piece.start + edge - start : piece.stop + edge - start] = array[piece]
+        return values
 
 
 def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
@@ -123,16 +126,16 @@ def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
 
     def block(index):
         values = activations[edges[index] : edges[index + 1]]
-        return torch.from_numpy(np.ascontiguousarray(values)).flatten(start_dim=1)
+        return np.ascontiguousarray(values).reshape(len(values), width)
 
     gram = torch.zeros(samples, samples, dtype=torch.float64, device=device)
-    origin = block(0).to(torch.float64).mean(dim=0).to(device)
+    origin = torch.from_numpy(block(0).mean(axis=0, dtype=np.float64)).to(device)
     squares = 0.0
     pairs = [(i, j) for i in range(len(edges) - 1) for j in range(i + 1)]
     for i, j in tqdm(pairs, desc="sample Gram", unit="pair of blocks", mininterval=5):
         if j == 0:
-            left = block(i)
-        right = left if j == i else block(j)
+            left = torch.from_numpy(block(i))
+        right = left if j == i else torch.from_numpy(block(j))
         corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
         for start in range(0, width, FEATURES_AT_ONCE):
             part = slice(start, start + FEATURES_AT_ONCE)
@@ -146,7 +149,11 @@ def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
                 # Only the lower triangle is summed.
                 columns = slice(top + ROWS_AT_ONCE if j == i else len(b))
                 corner[strip, columns].addmm_(a[strip], b[columns].T)
-    gram = gram.tril() + gram.tril(-1).T
+        # Before the next blocks are read.
+        del right
+        if j == i:
+            del left
+    gram.tril_().add_(gram.tril(-1).T)
     row_mean = gram.mean(dim=0)
     gram -= row_mean[:, None] + row_mean[None, :] - row_mean.mean()
     values = torch.linalg.eigvalsh(gram).flip(0)[: min(samples, width)] / samples
