@@ -47,10 +47,10 @@ rule layer:
         "results/logs/layer/{model}/{dataset}/{split}/layer_{layer}.part_{part}.log",
     benchmark:
         "results/benchmarks/layer/{model}.{dataset}.{split}.layer_{layer}.part_{part}.tsv"
-    # Above the pixels, so that a chain goes to its end before the next one begins.
-    priority: 5
     wildcard_constraints:
         layer=r"(?!00)\d{2}",
+    # Above the pixels, so that a chain goes to its end before the next one begins.
+    priority: 5
     conda:
         "../../envs/environment.yaml"
     threads: THREADS
