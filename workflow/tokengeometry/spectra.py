@@ -16,7 +16,7 @@ from tokengeometry.blocks import BLOCK_BYTES
 from tokengeometry.moments import read_merged, token_blocks
 from tokengeometry.rounding import eigenvalue_floor
 
-FEATURES_AT_ONCE = 8192
+FEATURES_AT_ONCE = 2048
 ROWS_AT_ONCE = 256
 
 
@@ -139,11 +139,11 @@ def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
         corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
         for start in range(0, width, FEATURES_AT_ONCE):
             part = slice(start, start + FEATURES_AT_ONCE)
-            a = left[:, part].to(device, torch.float64)
+            a = left[:, part].to(device, torch.float64, copy=True)
             if j == i:
                 squares += torch.linalg.vector_norm(a).item() ** 2
-            a = a - origin[part]
-            b = a if j == i else right[:, part].to(device, torch.float64) - origin[part]
+            a -= origin[part]
+            b = a if j == i else right[:, part].to(device, torch.float64, copy=True).sub_(origin[part])
             for top in range(0, len(a), ROWS_AT_ONCE):
                 strip = slice(top, top + ROWS_AT_ONCE)
                 # Only the lower triangle is summed.
