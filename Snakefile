@@ -16,6 +16,7 @@ include: "workflow/rules/activations.smk"
 include: "workflow/rules/moments.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/plan.smk"
 
 
 localrules:
@@ -25,7 +26,9 @@ localrules:
     alpha,
     correlations,
     clusters,
+    summaries,
     figures,
+    plan,
 
 
 rule all:
@@ -34,6 +37,7 @@ rule all:
         rules.alpha.input,
         rules.correlations.input,
         rules.clusters.input,
+        rules.summaries.input,
         rules.figures.input,
 
 

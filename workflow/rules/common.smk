@@ -15,7 +15,7 @@ os.environ.update(
 
 from tokengeometry.errors import StudyError
 from tokengeometry.fingerprint import fingerprint
-from tokengeometry.study import Study, check_known
+from tokengeometry.study import BRANCH_FIGURES, PAIR_FIGURES, Study, check_known
 from tokengeometry.summary import summarise
 
 try:
@@ -24,15 +24,6 @@ try:
 except StudyError as error:
     sys.exit(f"error: {error}")
 
-FIGURES = [
-    "alpha_trajectories",
-    "alpha_maps",
-    "clusters_embedding",
-    "clusters_map",
-    "correlation_matrices",
-    "eigenspectrum_fit",
-    "mean_correlation",
-]
 # Two jobs side by side use two halves of a machine better than each in turn uses it whole.
 THREADS = config["compute"]["threads"]
 if THREADS == "auto":
@@ -101,6 +92,16 @@ def previous_layer(wildcards):
 def every_branch(*paths):
     """The paths for every branch of the study."""
     return [path.format(**vars(branch)) for path in paths for branch in study.branches]
+
+
+def every_pair(*paths):
+    """The paths for every data set of the study whose train and test splits are compared."""
+    return [path.format(**vars(pair)) for path in paths for pair in study.pairs]
+
+
+def of_split(path, split):
+    """The path for one split, whatever the branch's other wildcards."""
+    return expand(path, split=split, allow_missing=True)
 
 
 def every_store(path):

@@ -1,10 +1,17 @@
-# Figures of a branch, and across branches.
+# Figures of a branch, of a data set's two splits, and across branches.
 rule figures:
     input:
         every_branch(
             *expand(
                 "results/{{model}}/{{dataset}}/{{split}}/figures/{name}.{format}",
-                name=FIGURES,
+                name=BRANCH_FIGURES,
+                format=["png", "svg"],
+            )
+        ),
+        every_pair(
+            *expand(
+                "results/{{model}}/{{dataset}}/figures/{name}.{format}",
+                name=PAIR_FIGURES,
                 format=["png", "svg"],
             )
         ),
@@ -178,3 +185,43 @@ rule draw_mean_correlation_of_all_branches:
         every_label=[branch_label(branch) for branch in study.branches],
     script:
         "../scripts/mean_correlation.py"
+
+
+rule draw_train_test:
+    input:
+        train=of_split(rules.alpha_table.output.table, "train"),
+        test=of_split(rules.alpha_table.output.table, "test"),
+    output:
+        multiext("results/{model}/{dataset}/figures/train_test", ".png", ".svg"),
+    log:
+        "results/logs/figures/{model}/{dataset}/train_test.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.train_test.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("train_test.py"),
+    script:
+        "../scripts/train_test.py"
+
+
+rule draw_alpha_summary_trajectories:
+    input:
+        train=of_split(rules.alpha_table.output.table, "train"),
+        test=of_split(rules.alpha_table.output.table, "test"),
+    output:
+        multiext(
+            "results/{model}/{dataset}/figures/alpha_summary_trajectories",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "results/logs/figures/{model}/{dataset}/alpha_summary_trajectories.log",
+    benchmark:
+        "results/benchmarks/figures/{model}.{dataset}.alpha_summary_trajectories.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("alpha_summary_trajectories.py"),
+    script:
+        "../scripts/alpha_summary_trajectories.py"

@@ -1,4 +1,4 @@
-# Tables of a branch, over all its layers.
+# Tables of a branch over all its layers, and of a data set's two splits.
 rule alpha:
     input:
         every_branch("results/{model}/{dataset}/{split}/alpha.csv"),
@@ -12,6 +12,11 @@ rule correlations:
 rule clusters:
     input:
         every_branch("results/{model}/{dataset}/{split}/clusters.csv"),
+
+
+rule summaries:
+    input:
+        every_pair("results/{model}/{dataset}/summary.csv"),
 
 
 rule alpha_table:
@@ -67,3 +72,21 @@ rule cluster_table:
         clusters=config["clusters"],
     script:
         "../scripts/cluster_table.py"
+
+
+rule train_test_table:
+    input:
+        train=of_split(rules.alpha_table.output.table, "train"),
+        test=of_split(rules.alpha_table.output.table, "test"),
+    output:
+        table="results/{model}/{dataset}/summary.csv",
+    log:
+        "results/logs/train_test_table/{model}/{dataset}.log",
+    benchmark:
+        "results/benchmarks/train_test_table/{model}.{dataset}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("train_test_table.py"),
+    script:
+        "../scripts/train_test_table.py"

@@ -99,6 +99,18 @@ def describe(model, architecture):
     }
 
 
+def weight_counts(model):
+    """How many parameters a model has, and how many entries the weight matrices of each of its blocks.
+
+    Returns
+    -------
+    parameters : int
+    matrix_entries : list of int, (block,)
+    """
+    blocks = [sum(p.numel() for p in block.parameters() if p.ndim > 1) for block in model.blocks]
+    return sum(parameter.numel() for parameter in model.parameters()), blocks
+
+
 def patchify(images, patch_size):
     """Images (sample, channel, height, width) as pixel patches (sample, token, feature).
 

@@ -13,7 +13,7 @@ from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, chunk_le
 
 CHECKSUM_BYTES = 4
 # Python with torch, zarr and the buffers in which chunks are read and written.
-PROCESS_BYTES = 3 * 2**28
+PROCESS_BYTES = 2**30
 # A table or a figure; umap is the largest of what they import.
 TABLE_BYTES = 2**30
 
@@ -100,16 +100,17 @@ def pixels_memory(batch_size, image_values, workers):
 def layer_memory(batch_size, tokens, features):
     """Peak bytes of the job that makes a layer ≥ 1 of a part: a block of a transformer on one batch.
 
-    About sixteen copies of the batch's tokens; the two sides of the MLP's activation function, four times
-    as wide, are half of them. The block's own weights are counted too.
+    Thirteen times the batch's tokens: both sides of the MLP's activation function, which are four times as
+    wide, beside the residual stream, its norm, and what is read and written. The block's own weights are
+    counted too.
     """
-    return PROCESS_BYTES + 4 * (16 * batch_size * tokens * features + 2 * 12 * features**2)
+    return PROCESS_BYTES + 4 * (13 * batch_size * tokens * features + 12 * features**2)
 
 
 def moments_memory(samples, tokens, features):
     """Peak bytes of the job that sums the moments of one part of a layer."""
     batch = min(8 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
-    return PROCESS_BYTES + 8 * (tokens * features**2 + tokens**2) + 3 * batch
+    return PROCESS_BYTES + 8 * (tokens * features**2 + tokens**2) + 2 * batch
 
 
 def concatenated_memory(samples, tokens, features, dtype="float32"):

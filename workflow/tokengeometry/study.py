@@ -15,6 +15,16 @@ from tokengeometry.catalogue import require_dataset_class
 from tokengeometry.errors import StudyError
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+BRANCH_FIGURES = (
+    "alpha_trajectories",
+    "alpha_maps",
+    "clusters_embedding",
+    "clusters_map",
+    "correlation_matrices",
+    "eigenspectrum_fit",
+    "mean_correlation",
+)
+PAIR_FIGURES = ("train_test", "alpha_summary_trajectories")
 # Folders of results/ that are not a model's.
 RESERVED = {"benchmarks", "data", "figures", "logs", "models"}
 MOST_PARTS = 1000
@@ -27,6 +37,14 @@ class Branch:
     model: str
     dataset: str
     split: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A model looking at a data set with a split named train and one named test, which are compared."""
+
+    model: str
+    dataset: str
 
 
 class Study:
@@ -51,6 +69,12 @@ class Study:
             for model in config["models"]
             for dataset, settings in config["datasets"].items()
             for split in settings["splits"]
+        ]
+        self.pairs = [
+            Pair(model, dataset)
+            for model in config["models"]
+            for dataset, settings in config["datasets"].items()
+            if {"train", "test"} <= set(settings["splits"])
         ]
         _check_consistency(self)
 

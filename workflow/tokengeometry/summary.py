@@ -43,6 +43,7 @@ def summarise(results, branches):
     lines += [f"{stage:<28}{jobs:>6}{seconds:>10.1f}" for stage, (jobs, seconds) in stages.items()]
     lines += [f"{'all':<28}{sum(j for j, _ in stages.values()):>6}{sum(s for _, s in stages.values()):>10.1f}"]
     folders = [Path(results, branch.model, branch.dataset, branch.split) for branch in branches]
+    folders = list(dict.fromkeys(folder for branch in folders for folder in (branch.parent, branch)))
     opened = [file for folder in folders for file in sorted(folder.glob("*.csv"))]
     opened += [
         file

@@ -14,6 +14,8 @@ from tokengeometry.clusters import complete_trajectories
 from tokengeometry.correlation import pair_means
 from tokengeometry.power_law import fit_power_law
 
+# Kinds of rows of the α table that are single tokens.
+TOKENS = ("prefix", "spatial")
 ALPHA_COLUMNS = ["layer", "token", "name", "kind", "row", "column", "alpha", "r2", "ranks", "reason"]
 
 
@@ -188,6 +190,67 @@ def correlation_table(matrices, model):
         {"layer": layer, **pair_means(matrix, model["prefix_tokens"] if layer else [])}
         for layer, matrix in sorted(matrices.items())
     )
+
+
+def token_pairs(train, test):
+    """Every layer and token that has an α on both splits.
+
+    Parameters
+    ----------
+    train, test : pandas.DataFrame
+        As of `alpha_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns layer, token, name, alpha_train, alpha_test, difference (train − test).
+    """
+    pairs = _defined(train, TOKENS).merge(
+        _defined(test, TOKENS).drop(columns="name"), on=["layer", "token"], suffixes=("_train", "_test")
+    )
+    return pairs.assign(difference=pairs.alpha_train - pairs.alpha_test)
+
+
+def train_test_table(train, test):
+    """How far α on the train split is from α on the test split, layer by layer.
+
+    Parameters
+    ----------
+    train, test : pandas.DataFrame
+        As of `alpha_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns layer, tokens (that have an α on both splits), mean_difference and largest_difference (of
+        |Δα| over them), token and name (where it is largest), undefined_tokens (that have none on one split
+        or both), pooled_difference, concatenated_difference (|Δα| of all tokens together).
+    """
+    distances = token_pairs(train, test)
+    distances = distances.assign(difference=distances.difference.abs())
+    by_layer = distances.groupby("layer").difference
+    layers = pd.Index(sorted({*train.layer, *test.layer}), name="layer")
+    largest = distances.loc[by_layer.idxmax()].set_index("layer")
+    every = pd.concat([train, test])
+    every = every[every.kind.isin(TOKENS)].groupby("layer").token.nunique().reindex(layers)
+    count = by_layer.size().reindex(layers, fill_value=0)
+    table = {
+        "tokens": count,
+        "mean_difference": by_layer.mean(),
+        "largest_difference": largest.difference,
+        "token": largest.token.astype("Int64"),
+        "name": largest.name,
+        "undefined_tokens": every - count,
+    }
+    for kind in ("pooled", "concatenated"):
+        table[f"{kind}_difference"] = (
+            _defined(train, [kind]).set_index("layer").alpha - _defined(test, [kind]).set_index("layer").alpha
+        ).abs()
+    return pd.DataFrame(table, index=layers).reset_index()
+
+
+def _defined(alpha, kinds):
+    return alpha.loc[alpha.kind.isin(kinds) & alpha.alpha.notna(), ["layer", "token", "name", "alpha"]]
 
 
 def write(path, table):

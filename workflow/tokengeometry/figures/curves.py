@@ -3,8 +3,7 @@
 import pandas as pd
 
 from tokengeometry.figures import style
-
-TOKENS = ("prefix", "spatial")
+from tokengeometry.tables import TOKENS
 
 # name of the curve → legend entry, colour
 KINDS = {

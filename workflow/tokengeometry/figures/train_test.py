@@ -7,7 +7,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tokengeometry.figures import style
-from tokengeometry.figures.curves import KINDS, TOKENS, curve
+from tokengeometry.figures.curves import KINDS, curve
+from tokengeometry.tables import TOKENS, token_pairs
 
 # The two splits can lie on each other: train's dashes over a pale, wide line for test show both.
 _LINES = {
@@ -31,7 +32,7 @@ def train_test(alpha_train: pd.DataFrame, alpha_test: pd.DataFrame, label: str =
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.55)
     left, right = figure.subplots(1, 2, width_ratios=[1.12, 1])
     _draw_curves(figure, left, {"test": alpha_test, "train": alpha_train})
-    pairs = _pairs(alpha_train, alpha_test)
+    pairs = token_pairs(alpha_train, alpha_test)
     _draw_scatter(figure, right, pairs)
     if label:
         left.set_title(label, loc="left")
@@ -111,13 +112,3 @@ def _draw_scatter(figure: Figure, axes: Axes, pairs: pd.DataFrame) -> None:
     for axis, split in ((axes.xaxis, "train"), (axes.yaxis, "test")):
         style.alpha_axis(axis, *limits)
         axis.set_label_text(f"α of a token in a layer, {split} split")
-
-
-def _pairs(alpha_train: pd.DataFrame, alpha_test: pd.DataFrame) -> pd.DataFrame:
-    """One row for each layer and token with an α in both splits, with ``difference`` = train − test."""
-    columns = ["layer", "token", "name", "alpha"]
-    train, test = (
-        alpha.loc[alpha["kind"].isin(TOKENS) & alpha["alpha"].notna(), columns] for alpha in (alpha_train, alpha_test)
-    )
-    pairs = train.merge(test.drop(columns="name"), on=["layer", "token"], suffixes=("_train", "_test"))
-    return pairs.assign(difference=pairs["alpha_train"] - pairs["alpha_test"])

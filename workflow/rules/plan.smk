@@ -1,0 +1,10 @@
+# What the study costs, printed before anything runs.
+rule plan:
+    log:
+        "results/logs/plan.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("plan.py"),
+    script:
+        "../scripts/plan.py"

@@ -1,0 +1,11 @@
+"""How far α on the train split is from α on the test split.
+
+In: the tables of α of the two splits. Out: a table with a row for each layer.
+"""
+
+from tokengeometry.logs import log_to
+from tokengeometry.tables import read, train_test_table, write
+
+with log_to(snakemake.log[0]):
+    train, test = (read(*snakemake.input[split]) for split in ("train", "test"))
+    write(snakemake.output.table, train_test_table(train, test))
