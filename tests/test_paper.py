@@ -1,0 +1,56 @@
+"""`paper.yaml` is the paper's study, and all of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import timm
+import yaml
+from conftest import REPOSITORY
+from tokengeometry.study import Pair, Study
+
+PAPER = yaml.safe_load((REPOSITORY / "paper.yaml").read_text())
+
+
+def test_the_papers_study_is_its_model_on_both_splits_of_its_data_sets():
+    study = Study(PAPER)
+    samples = {(b.dataset, b.split): study.samples(b.dataset, b.split) for b in study.branches}
+    assert samples == {
+        ("cifar10", "train"): 50_000,
+        ("cifar10", "test"): 10_000,
+        ("stl10", "train"): 5_000,
+        ("stl10", "test"): 8_000,
+    }
+    assert study.pairs == [Pair("vit_base_patch8_224", "cifar10"), Pair("vit_base_patch8_224", "stl10")]
+    assert study.layers("vit_base_patch8_224") == list(range(13))
+    assert not PAPER["activations"]["keep"]
+    assert not PAPER["moments"]["keep"]
+    assert PAPER["compute"]["batch_size"] == 128
+
+
+def test_the_papers_weights_are_those_that_timm_loads_for_its_name():
+    assert PAPER["models"]["vit_base_patch8_224"]["architecture"].split(".") == [
+        "vit_base_patch8_224",
+        timm.get_pretrained_cfg("vit_base_patch8_224").tag,
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--configfile", REPOSITORY / "paper.yaml"], []])
+def test_a_study_named_on_the_command_line_is_the_whole_study(small_workflow, arguments):
+    output = small_workflow.run("--dry-run", *arguments).stdout
+    datasets = set(re.findall(r"results/data/(\w+)/dataset.json", output))
+    assert datasets == ({"cifar10", "stl10"} if arguments else {"pictures"})
+    assert ("models/vit_base_patch8_224/" in output) == bool(arguments)
+
+
+def test_single_settings_on_the_command_line_still_change_the_default_study(small_workflow):
+    output = small_workflow.run("--dry-run", "--config", "samples=30", "samples_per_part=10").stdout
+    assert re.search(r"^pixels +3$", output, re.MULTILINE)
+
+
+def test_every_file_that_the_papers_page_names_is_made():
+    page = (REPOSITORY / "docs" / "paper.md").read_text()
+    named = set(re.findall(r"`[\w/…]*figures/(\w+)\.png`", page))
+    rules = Path(REPOSITORY, "workflow/rules/figures.smk").read_text()
+    assert named
+    assert all(f"figures/{name}" in rules for name in named), named
