@@ -1,6 +1,7 @@
 """A small study, run once by Snakemake itself, for the tests that look at what it made."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,17 +57,18 @@ def write_pictures(folder, count=30):
 class Workflow:
     """A working directory in which Snakemake runs this repository's workflow."""
 
-    def __init__(self, directory, config):
+    def __init__(self, directory, config, repository=REPOSITORY):
         self.directory = directory
+        self.repository = repository
         self.configure(config)
 
     def configure(self, config):
-        (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
     def run(self, *arguments, check=True, environment=None, cores=2):
         """Call snakemake; returns the finished process with its output as text."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile"]
-        command += ["--cores", str(cores), "--workflow-profile", REPOSITORY / "profiles" / "default", *arguments]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", self.repository / "Snakefile"]
+        command += ["--cores", str(cores), "--workflow-profile", self.repository / "profiles" / "default", *arguments]
         process = subprocess.run(
             [str(part) for part in command],
             cwd=self.directory,
@@ -80,12 +82,27 @@ class Workflow:
             raise AssertionError(process.stdout)
         return process
 
+    def planned(self, *arguments):
+        """What a dry run would run: a set of (rule, {wildcard: value, …} as sorted pairs)."""
+        output = self.run("--dry-run", *arguments).stdout
+        jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", output, re.MULTILINE)
+        found = {(rule, _wildcards(lines)) for rule, lines in jobs}
+        total = re.search(r"^total +(\d+)$", output, re.MULTILINE)
+        assert len(jobs) == (int(total[1]) if total else 0), output
+        assert jobs or "Nothing to be done" in output
+        return {job for job in found if job[0] != "all"}
+
     def path(self, *parts):
         return self.directory.joinpath("results", *parts)
 
     @property
     def branch(self):
         return self.path("tiny", "pictures", "test")
+
+
+def _wildcards(lines):
+    listed = re.search(r"^    wildcards: (.*)$", lines, re.MULTILINE)
+    return tuple(sorted(tuple(pair.split("=")) for pair in listed[1].split(", "))) if listed else ()
 
 
 @pytest.fixture

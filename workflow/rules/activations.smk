@@ -28,7 +28,7 @@ rule pixels:
     params:
         code=code("pixels.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
-        arguments=lambda wildcards: split_settings(wildcards)["arguments"],
+        arguments=split_arguments,
         seed=config["seed"],
         part=part_range,
         dtype=config["activations"]["dtype"],

@@ -48,8 +48,15 @@ def stored(path, keep):
     return directory(path) if keep else temp(directory(path))
 
 
-def split_settings(wildcards):
-    return config["datasets"][wildcards.dataset]["splits"][wildcards.split]
+def in_order(settings):
+    """Settings as a parameter: their order in the configuration makes nothing rerun."""
+    return dict(sorted(settings.items()))
+
+
+def split_arguments(wildcards):
+    return in_order(
+        config["datasets"][wildcards.dataset]["splits"][wildcards.split]["arguments"]
+    )
 
 
 def part_range(wildcards):
@@ -104,6 +111,11 @@ def of_split(path, split):
     return expand(path, split=split, allow_missing=True)
 
 
+def every_split(path):
+    """The path for every split of every data set, whatever the model."""
+    return sorted({path.format(**vars(branch)) for branch in study.branches})
+
+
 def every_store(path):
     """The path for every branch, analysed or passed layer, and part."""
     return [
@@ -118,6 +130,19 @@ def example_spectrum(wildcards):
     return rules.spectra.output.store.format(
         **dict(wildcards, layer=f"{config['figures']['eigenspectrum']['layer']:02d}")
     )
+
+
+def split_labels(branch):
+    """Every split's name in a figure of one branch, up to the branch's own.
+
+    What comes later in the configuration doesn't change its colour, nor make it rerun.
+    """
+    labels = [
+        f"{dataset} {split}"
+        for dataset, settings in config["datasets"].items()
+        for split in settings["splits"]
+    ]
+    return labels[: labels.index(f"{branch.dataset} {branch.split}") + 1]
 
 
 def branch_label(branch):

@@ -7,7 +7,7 @@ localrules:
 rule fetch:
     input:
         expand("results/models/{model}/model.json", model=config["models"]),
-        expand("results/data/{dataset}/dataset.json", dataset=config["datasets"]),
+        every_split("results/data/{dataset}/splits/{split}.json"),
 
 
 rule model:
@@ -25,29 +25,24 @@ rule model:
         code=code("model.py"),
         architecture=lambda wildcards: config["models"][wildcards.model]["architecture"],
         image_size=lambda wildcards: config["models"][wildcards.model]["image_size"],
-        source=lambda wildcards: config["models"][wildcards.model]["weights"],
+        source=lambda wildcards: in_order(config["models"][wildcards.model]["weights"]),
     script:
         "../scripts/model.py"
 
 
 rule dataset:
     output:
-        description="results/data/{dataset}/dataset.json",
+        description="results/data/{dataset}/splits/{split}.json",
     log:
-        "results/logs/dataset/{dataset}.log",
+        "results/logs/dataset/{dataset}/{split}.log",
     benchmark:
-        "results/benchmarks/dataset/{dataset}.tsv"
+        "results/benchmarks/dataset/{dataset}.{split}.tsv"
     priority: 100
     conda:
         "../../envs/environment.yaml"
     params:
         code=code("dataset.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
-        arguments=lambda wildcards: {
-            split: settings["arguments"]
-            for split, settings in config["datasets"][wildcards.dataset][
-                "splits"
-            ].items()
-        },
+        arguments=split_arguments,
     script:
         "../scripts/dataset.py"

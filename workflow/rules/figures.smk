@@ -140,7 +140,7 @@ rule draw_eigenspectrum_fit:
         code=code("eigenspectrum_fit.py"),
         layer=config["figures"]["eigenspectrum"]["layer"],
         token=config["figures"]["eigenspectrum"]["token"],
-        fit=config["fit"],
+        fit=in_order(config["fit"]),
     script:
         "../scripts/eigenspectrum_fit.py"
 
@@ -162,8 +162,8 @@ rule draw_mean_correlation:
         "../../envs/environment.yaml"
     params:
         code=code("mean_correlation.py"),
-        labels=lambda wildcards: [branch_label(wildcards)],
-        every_label=[branch_label(branch) for branch in study.branches],
+        labels=lambda wildcards: split_labels(wildcards)[-1:],
+        every_label=split_labels,
     script:
         "../scripts/mean_correlation.py"
 

@@ -33,7 +33,7 @@ rule alpha_table:
         "../../envs/environment.yaml"
     params:
         code=code("alpha_table.py"),
-        fit=config["fit"],
+        fit=in_order(config["fit"]),
     script:
         "../scripts/alpha_table.py"
 
@@ -69,7 +69,7 @@ rule cluster_table:
         "../../envs/environment.yaml"
     params:
         code=code("cluster_table.py"),
-        clusters=config["clusters"],
+        clusters=in_order(config["clusters"]),
     script:
         "../scripts/cluster_table.py"
 

@@ -1,6 +1,6 @@
-"""A data set's files, and how many images each of its splits has.
+"""The files of a data set's split, and how many images it has.
 
-Out: the files beside a JSON table of sizes.
+Out: the files, two folders above a JSON table of the number of images.
 """
 
 import json
@@ -12,6 +12,7 @@ from tokengeometry.study import check_dataset
 
 with log_to(snakemake.log[0]):
     description = Path(snakemake.output.description)
-    sizes = fetch(snakemake.params.dataset_class, snakemake.params.arguments, description.parent)
-    check_dataset(snakemake.config, snakemake.wildcards.dataset, sizes)
+    dataset, split = snakemake.wildcards.dataset, snakemake.wildcards.split
+    sizes = fetch(snakemake.params.dataset_class, {split: snakemake.params.arguments}, description.parents[1])
+    check_dataset(snakemake.config, dataset, sizes)
     description.write_text(json.dumps(sizes, indent=1) + "\n")

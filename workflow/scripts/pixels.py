@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())
-    root = Path(snakemake.input.dataset).parent
+    root = Path(snakemake.input.dataset).parents[1]
     split = datasets.open_split(snakemake.params.dataset_class, snakemake.params.arguments, root)
     start, stop = snakemake.params.part
     samples = datasets.subset(len(split), stop, snakemake.params.seed)[start:]

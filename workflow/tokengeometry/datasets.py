@@ -7,6 +7,7 @@ of its constructor. The workflow itself sets ``root`` (unless the user does), ``
 
 import contextlib
 import difflib
+import fcntl
 import http.client
 import inspect
 import logging
@@ -89,12 +90,13 @@ def fetch(
     for arguments in arguments_by_split.values():
         _check_arguments(dataset_class, arguments)
     counts = {}
-    for split, arguments in arguments_by_split.items():
-        dataset = _present(dataset_class, arguments, root, timeout)
-        if len(dataset) == 0:
-            raise StudyError(f"{class_name}: split {split!r} has no images")
-        _image(dataset, 0)
-        counts[split] = len(dataset)
+    with _alone_in(Path(root)):
+        for split, arguments in arguments_by_split.items():
+            dataset = _present(dataset_class, arguments, root, timeout)
+            if len(dataset) == 0:
+                raise StudyError(f"{class_name}: split {split!r} has no images")
+            _image(dataset, 0)
+            counts[split] = len(dataset)
     return counts
 
 
@@ -218,6 +220,15 @@ class Images(torch.utils.data.Dataset):
 
     def __getitem__(self, item: int) -> torch.Tensor:
         return self.transform(_image(self.dataset, int(self.indices[item])))
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait for other processes that fetch into the same folder: splits share their archives."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class _Archive(NamedTuple):

@@ -182,14 +182,22 @@ def check_dataset(config, name, sizes):
 
 def check_known(config, results):
     """Check against the models and data sets that lie in `results` already; the others when they are made."""
-    for kind, file, check in (
-        ("models", "models/{}/model.json", check_model),
-        ("datasets", "data/{}/dataset.json", check_dataset),
-    ):
-        for name in config[kind]:
-            path = Path(results) / file.format(name)
-            if path.exists():
-                check(config, name, json.loads(path.read_text()))
+    for name in config["models"]:
+        if model := _known(Path(results, "models", name, "model.json")):
+            check_model(config, name, model)
+    for name, settings in config["datasets"].items():
+        for split in settings["splits"]:
+            if sizes := _known(Path(results, "data", name, "splits", f"{split}.json")):
+                check_dataset(config, name, sizes)
+
+
+def _known(path):
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read ({error}); delete it and run again to rebuild it") from error
 
 
 def _check_schema(config):

@@ -1,0 +1,349 @@
+"""What a change costs: the exact jobs that a dry run after a finished study would run, kind by kind of change.
+
+The table is in docs/reliability.md. Nothing more reruns, and nothing less.
+"""
+
+import contextlib
+import copy
+import os
+import shutil
+import time
+
+import pytest
+from conftest import REPOSITORY, SMALL, Workflow
+
+BRANCH = {"model": "tiny", "dataset": "pictures", "split": "test"}
+LAYERS, PARTS = ["00", "01", "02"], ["000", "001"]
+FIGURES = [
+    "alpha_trajectories",
+    "alpha_maps",
+    "clusters_embedding",
+    "clusters_map",
+    "correlation_matrices",
+    "eigenspectrum_fit",
+    "mean_correlation",
+]
+ACROSS = {("draw_mean_correlation_of_all_branches", ())}
+
+
+def job(rule, **wildcards):
+    return rule, tuple(sorted(wildcards.items()))
+
+
+def of(branch, *rules):
+    """The jobs of rules that run once for a branch."""
+    return {job(rule, **branch) for rule in rules}
+
+
+def drawn(branch, *figures):
+    return of(branch, *(f"draw_{figure}" for figure in figures))
+
+
+def chain(branch, layers, parts):
+    """The jobs that make activations."""
+    jobs = {job("layer", **branch, layer=layer, part=part) for layer in layers if layer != "00" for part in parts}
+    return jobs | {job("pixels", **branch, part=part) for part in parts if "00" in layers}
+
+
+def moments(branch, layers, parts):
+    return {job("moments", **branch, layer=layer, part=part) for layer in layers for part in parts}
+
+
+def merged(branch, layers, *, concatenated=True):
+    """The jobs of one layer over all parts."""
+    rules = ["spectra", "correlation_matrix"] + ["concatenated"] * concatenated
+    return {job(rule, **branch, layer=layer) for layer in layers for rule in rules}
+
+
+def statistics(branch, layers, parts, *, concatenated=True):
+    return moments(branch, layers, parts) | merged(branch, layers, concatenated=concatenated)
+
+
+CLUSTERED = of(BRANCH, "cluster_table") | drawn(BRANCH, "alpha_trajectories", "clusters_embedding", "clusters_map")
+FITTED = of(BRANCH, "alpha_table") | CLUSTERED | drawn(BRANCH, "alpha_maps")
+CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "mean_correlation") | ACROSS
+SUMMARIES = FITTED | CORRELATED | drawn(BRANCH, "correlation_matrices")
+LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum_fit")
+
+
+def summaries(branch):
+    """All tables and figures of a branch, and the figures across branches."""
+    return of(branch, "alpha_table", "correlation_table", "cluster_table") | drawn(branch, *FIGURES) | ACROSS
+
+
+def whole(branch, layers=LAYERS, parts=PARTS):
+    """Everything of a branch from the pixels on."""
+    return chain(branch, layers, parts) | statistics(branch, layers, parts) | summaries(branch)
+
+
+def changed(changes):
+    """The small study's configuration with dotted keys set to values."""
+    config = copy.deepcopy(SMALL)
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        place = config
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return config
+
+
+@contextlib.contextmanager
+def configured(workflow, config):
+    try:
+        yield Workflow(workflow.directory, config, workflow.repository)
+    finally:
+        workflow.configure(SMALL)
+
+
+TRAIN = BRANCH | {"split": "train"}
+PHOTOS = BRANCH | {"dataset": "photos"}
+SECOND = BRANCH | {"model": "second"}
+A_SPLIT = {"arguments": {"root": "pictures"}}
+A_DATASET = {"class": "ImageFolder", "splits": {"test": A_SPLIT}}
+A_MODEL = SMALL["models"]["tiny"]
+RANDOM_1 = {"source": "random", "seed": 1}
+FROM_LAYER_1 = chain(BRANCH, LAYERS[1:], PARTS) | statistics(BRANCH, LAYERS[1:], PARTS) | LATER
+WITH_MODEL = {job("model", model="tiny")} | whole(BRANCH)
+
+CHANGES = {
+    "fit ranks": ({"fit.ranks": [3, 15]}, FITTED | drawn(BRANCH, "eigenspectrum_fit")),
+    "fit weights": ({"fit.weights": "uniform"}, FITTED | drawn(BRANCH, "eigenspectrum_fit")),
+    "fit min_ranks": ({"fit.min_ranks": 7}, FITTED | drawn(BRANCH, "eigenspectrum_fit")),
+    "clusters count": ({"clusters.count": 3}, CLUSTERED),
+    "clusters seed": ({"clusters.seed": 1}, CLUSTERED),
+    "clusters neighbors": ({"clusters.neighbors": 4}, CLUSTERED),
+    "another example spectrum": ({"figures.eigenspectrum.token": "1,1"}, drawn(BRANCH, "eigenspectrum_fit")),
+    "its layer": ({"figures.eigenspectrum.layer": 2}, drawn(BRANCH, "eigenspectrum_fit")),
+    "a layer added at the end": (
+        {"models.tiny.layers": [0, 1, 2, 3]},
+        chain(BRANCH, ["03"], PARTS) | statistics(BRANCH, ["03"], PARTS) | SUMMARIES,
+    ),
+    # The chain passes through the layers between, but only the layer asked for is analysed.
+    "a layer added further on": (
+        {"models.tiny.layers": [0, 1, 2, 5]},
+        chain(BRANCH, ["03", "04", "05"], PARTS) | statistics(BRANCH, ["05"], PARTS) | SUMMARIES,
+    ),
+    "a layer taken away": ({"models.tiny.layers": [1, 2]}, SUMMARIES),
+    # 24 samples are parts of 16 and 8: the second was not full. The concatenated spectrum takes 24.
+    "samples raised within the last part": (
+        {"samples": 30},
+        chain(BRANCH, LAYERS, ["001"]) | statistics(BRANCH, LAYERS, ["001"]) | LATER,
+    ),
+    "concatenated samples lowered to the first part": (
+        {"concatenated_samples": 16},
+        {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
+        | FITTED
+        | drawn(BRANCH, "eigenspectrum_fit"),
+    ),
+    "a split added": (
+        {"datasets.pictures.splits.train": A_SPLIT},
+        {job("dataset", dataset="pictures", split="train")} | whole(TRAIN),
+    ),
+    "a split added before": (
+        {"datasets.pictures.splits": {"train": A_SPLIT, "test": A_SPLIT}},
+        # Its figure tells its place among the splits.
+        {job("dataset", dataset="pictures", split="train")} | whole(TRAIN) | drawn(BRANCH, "mean_correlation"),
+    ),
+    "a data set added": (
+        {"datasets.photos": A_DATASET},
+        {job("dataset", dataset="photos", split="test")} | whole(PHOTOS),
+    ),
+    "a model added": ({"models.second": A_MODEL}, {job("model", model="second")} | whole(SECOND)),
+    "a split's own samples": (
+        {"datasets.pictures.splits.test": A_SPLIT | {"samples": 30}},
+        chain(BRANCH, LAYERS, ["001"]) | statistics(BRANCH, LAYERS, ["001"]) | LATER,
+    ),
+    "seed": ({"seed": 4}, whole(BRANCH)),
+    "data set arguments": (
+        {"datasets.pictures.splits.test.arguments": {"root": "./pictures"}},
+        {job("dataset", dataset="pictures", split="test")} | whole(BRANCH),
+    ),
+    "image size": ({"models.tiny.image_size": 80}, WITH_MODEL),
+    "weights": ({"models.tiny.weights": RANDOM_1}, WITH_MODEL),
+    "architecture": ({"models.tiny.architecture": "vit_small_patch16_224"}, WITH_MODEL),
+    "precision": ({"forward.precision": "bfloat16"}, FROM_LAYER_1),
+    "dtype of the stores": ({"activations.dtype": "float16"}, whole(BRANCH)),
+    "device": ({"compute.device": "auto"}, set()),
+    "batch size": ({"compute.batch_size": 3}, set()),
+    "threads": ({"compute.threads": 1}, set()),
+    "what is kept": ({"activations.keep": False, "moments.keep": False}, set()),
+    "order of keys": (
+        {
+            "fit": dict(reversed(SMALL["fit"].items())),
+            "clusters": dict(reversed(SMALL["clusters"].items())),
+            "models.tiny.weights": dict(reversed(SMALL["models"]["tiny"]["weights"].items())),
+            "models.tiny.layers": [2, 0, 1],
+        },
+        set(),
+    ),
+}
+
+
+def difference(planned, expected):
+    return {"more": sorted(planned - expected), "less": sorted(expected - planned)}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_setting_reruns_exactly_what_it_touches(finished, change):
+    changes, expected = CHANGES[change]
+    with configured(finished, changed(changes)) as workflow:
+        assert difference(workflow.planned(), expected) == {"more": [], "less": []}
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A fresh clone: the same files, all of them new."""
+    clone = tmp_path / "clone"
+    for name in ("Snakefile", "workflow", "profiles"):
+        source = REPOSITORY / name
+        copy_one = shutil.copytree if source.is_dir() else shutil.copyfile
+        clone.mkdir(exist_ok=True)
+        copy_one(source, clone / name, **({"copy_function": shutil.copyfile} if source.is_dir() else {}))
+    now = time.time()
+    for path in clone.rglob("*"):
+        os.utime(path, (now, now))
+    return clone
+
+
+def test_a_fresh_clone_beside_old_results_reruns_nothing(finished, repository):
+    assert Workflow(finished.directory, SMALL, repository).planned() == set()
+
+
+ALL_STATISTICS = statistics(BRANCH, LAYERS, PARTS)
+EVERY_BRANCH_JOB = whole(BRANCH)
+FETCHED = {job("model", model="tiny"), job("dataset", dataset="pictures", split="test")}
+WITH_CLUSTER_COLOURS = drawn(BRANCH, "alpha_trajectories", "clusters_embedding", "clusters_map")
+
+# file: text that stands there once, text to put there.
+CODE = {
+    "the fit": (
+        {"tokengeometry/power_law.py": ("x_centred = x - x_mean", "x_centred = 0.0 + x - x_mean")},
+        FITTED | drawn(BRANCH, "eigenspectrum_fit"),
+    ),
+    "a table of the fit": (
+        {"tokengeometry/power_law.py": ('"uniform": np.ones_like', '"uniform": lambda r: np.ones_like(r)')},
+        FITTED | drawn(BRANCH, "eigenspectrum_fit"),
+    ),
+    "the means of correlations": (
+        {"tokengeometry/correlation.py": ("defined = values[~", "defined = +values[~")},
+        CORRELATED,
+    ),
+    "Pearson's correlation": (
+        {"tokengeometry/correlation.py": ("np.clip(correlation, -1, 1)", "np.clip(correlation, -1.0, 1.0)")},
+        {job("correlation_matrix", **BRANCH, layer=layer) for layer in LAYERS}
+        | CORRELATED
+        | drawn(BRANCH, "correlation_matrices"),
+    ),
+    "the clustering": ({"tokengeometry/clusters.py": ("n_init=10", "n_init=11")}, CLUSTERED),
+    "the moments": (
+        {"tokengeometry/moments.py": ("offset = total / count", "offset = total / (1 * count)")},
+        moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS, concatenated=False) | LATER,
+    ),
+    "the merge of moments": (
+        {"tokengeometry/moments.py": ("count = self.count + other.count", "count = other.count + self.count")},
+        # A class counts as a whole, and the first moments are made with it.
+        moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS, concatenated=False) | LATER,
+    ),
+    "the concatenated spectrum": (
+        {"tokengeometry/spectra.py": ("squares = 0.0", "squares = 0.0 * 1")},
+        {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
+        | FITTED
+        | drawn(BRANCH, "eigenspectrum_fit"),
+    ),
+    "the rounding floor of both": (
+        {"tokengeometry/rounding.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},
+        merged(BRANCH, LAYERS) | LATER,
+    ),
+    "the forward pass": (
+        {"tokengeometry/models.py": ("def link(self, layer, tokens):", "def link(self, layer, tokens, *, spare=0):")},
+        FROM_LAYER_1,
+    ),
+    "the check of finite numbers": (
+        {"tokengeometry/activations.py": ("finite = np.isfinite(values)", "finite = np.isfinite(+values)")},
+        EVERY_BRANCH_JOB,
+    ),
+    "the choice of samples": (
+        {"tokengeometry/datasets.py": ("permutation(size)[:samples]", "permutation(size)[:+samples]")},
+        EVERY_BRANCH_JOB,
+    ),
+    "fetching a data set": (
+        {"tokengeometry/datasets.py": ("counts[split] = len(dataset)", "counts[split] = +len(dataset)")},
+        {job("dataset", dataset="pictures", split="test")},
+    ),
+    "writing stores": (
+        {"tokengeometry/stores.py": ("CHUNK_BYTES = 32", "CHUNK_BYTES = 16")},
+        EVERY_BRANCH_JOB,
+    ),
+    "a reason in a message": (
+        {"tokengeometry/devices.py": ("which torch does not see here", "which is not here")},
+        {job("layer", **BRANCH, layer=layer, part=part) for layer in LAYERS[1:] for part in PARTS}
+        | ALL_STATISTICS
+        | LATER,
+    ),
+    "the weights": (
+        {"tokengeometry/weights.py": ("torch.manual_seed(seed)", "torch.manual_seed(+seed)")},
+        {job("model", model="tiny")} | EVERY_BRANCH_JOB,
+    ),
+    "what every script calls": (
+        {"tokengeometry/logs.py": ("buffering=1", "buffering=2")},
+        FETCHED | EVERY_BRANCH_JOB,
+    ),
+    "one figure": (
+        {"tokengeometry/figures/alpha_maps.py": ('figure.colorbar(', 'figure.colorbar(*(), ')},
+        drawn(BRANCH, "alpha_maps"),
+    ),
+    "the colours of clusters": (
+        {"tokengeometry/figures/style.py": ('_CLUSTERS = ("#0072B2"', '_CLUSTERS = ("#0072B3"')},
+        WITH_CLUSTER_COLOURS,
+    ),
+    "the style of all figures": (
+        {"tokengeometry/figures/style.py": ('"font.size": 8', '"font.size": 9')},
+        drawn(BRANCH, *FIGURES) | ACROSS,
+    ),
+    "one script": (
+        {"scripts/alpha_maps.py": ("save(alpha_maps(", "save(*(), alpha_maps(")},
+        drawn(BRANCH, "alpha_maps"),
+    ),
+    "a name within a module": (
+        {"tokengeometry/clusters.py": ("complete_trajectories(trajectories)", "whole_trajectories(trajectories)")},
+        CLUSTERED,
+    ),
+    "what no rule uses": (
+        {"tokengeometry/power_law.py": ("@dataclass(frozen=True)", "SPARE = 1\n\n\n@dataclass(frozen=True)")},
+        set(),
+    ),
+    "comments, docstrings and formatting": (
+        {
+            "tokengeometry/power_law.py": ('"""Fit a power law to spectra', '"""Fit power laws  to spectra'),
+            "tokengeometry/moments.py": ("    count = 0\n    for", "    # none yet\n    count = (0)\n    for"),
+            "tokengeometry/stores.py": ('"""Chunked, checksummed', '"""Checksummed, chunked'),
+            "tokengeometry/figures/style.py": ('"font.size": 8,', "'font.size': 8,  # points"),
+            "scripts/layer.py": ("int(snakemake.wildcards.layer)", "int(\n        snakemake.wildcards.layer\n    )"),
+            "rules/tables.smk": ("# Tables of a branch", "# The tables of a branch"),
+        },
+        set(),
+    ),
+}  # fmt: skip
+
+
+def edit(repository, edits):
+    for file, (old, new) in edits.items():
+        path = repository / "workflow" / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old!r}: choose another place"
+        path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("change", CODE)
+def test_changed_code_reruns_exactly_the_rules_that_call_it(finished, repository, change):
+    edits, expected = CODE[change]
+    edit(repository, edits)
+    if change == "a name within a module":
+        edit(repository, {"tokengeometry/tables.py": ("complete_trajectories", "whole_trajectories")})
+    planned = Workflow(finished.directory, SMALL, repository).planned()
+    assert difference(planned, expected) == {"more": [], "less": []}
+
+
+def test_a_dry_run_of_a_new_study_plans_every_job(small_workflow):
+    assert difference(small_workflow.planned(), FETCHED | EVERY_BRANCH_JOB) == {"more": [], "less": []}
