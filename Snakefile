@@ -11,12 +11,14 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/locks.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/moments.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/verify.smk"
 
 
 localrules:

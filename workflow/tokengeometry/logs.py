@@ -1,16 +1,20 @@
 """Where a job's words go."""
 
 import contextlib
+import fcntl
 import sys
 import traceback
 from pathlib import Path
 
-from tokengeometry.errors import StudyError
+from tokengeometry.errors import explain
 
 
 @contextlib.contextmanager
 def log_to(path):
-    """Send what the block prints to a log file; a `StudyError` ends the process with its one line.
+    """Send what the block prints to a log file; an error that the user can act on is one line there.
+
+    While another process holds the log, as a job may that outlived its run, this one waits for its end:
+    both would write the same files.
 
     Parameters
     ----------
@@ -23,18 +27,36 @@ def log_to(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        path.open("w", buffering=1) as log,
-        contextlib.redirect_stdout(log),
-        contextlib.redirect_stderr(log),
-    ):
-        try:
+    log = path.open("a", buffering=1)
+    try:
+        _hold(log)
+        log.truncate(0)
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             yield
-        except StudyError as error:
-            # A data loader's worker hands it on with its traceback before it; the message is one line.
-            message = str(error).strip().splitlines()[-1].removeprefix(f"{StudyError.__module__}.StudyError: ")
-            print(f"error: {message}", file=log)
-            sys.exit(1)
-        except Exception:
-            traceback.print_exc(file=log)
-            sys.exit(1)
+        log.close()
+    except Exception as error:
+        said = explain(error)
+        _write(log, f"error: {said}\n" if said else traceback.format_exc())
+        sys.exit(1)
+
+
+def _hold(log):
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another process that still writes {log.name}", file=sys.stderr)
+        fcntl.flock(log, fcntl.LOCK_EX)
+    except OSError:
+        # Some file systems know no locks.
+        return
+
+
+def _write(log, words):
+    """Write the last words to the log, or where its disk is full to where the log's words don't go."""
+    try:
+        log.write(words)
+        log.close()
+    except OSError:
+        print(words, end="", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            log.close()

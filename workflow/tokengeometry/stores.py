@@ -19,7 +19,7 @@ from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
 from tokengeometry.blocks import chunk_length
-from tokengeometry.errors import StudyError
+from tokengeometry.errors import StudyError, naming
 
 MANIFEST = "manifest.json"
 
@@ -86,6 +86,8 @@ class _StoredArray:
     def __getitem__(self, selection):
         try:
             return self._array[selection]
+        except PermissionError:
+            raise
         except (ValueError, IndexError, OSError, RuntimeError) as error:
             raise _damaged(self._path, f"array {self._array.basename}: {error}") from error
 
@@ -141,16 +143,17 @@ def create(path, /, **attributes):
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
-        group = zarr.create_group(partial, zarr_format=3, attributes=attributes)
-        yield _Writer(group)
-        with warnings.catch_warnings():
-            # Not yet in the Zarr 3 specification, but xarray opens a store without it with a warning.
-            warnings.simplefilter("ignore", ZarrUserWarning)
-            zarr.consolidate_metadata(partial)
-        (partial / MANIFEST).write_text(json.dumps(_metadata_digests(partial), indent=1) + "\n")
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
+        with naming(path):
+            group = zarr.create_group(partial, zarr_format=3, attributes=attributes)
+            yield _Writer(group)
+            with warnings.catch_warnings():
+                # Not yet in the Zarr 3 specification, but xarray opens a store without it with a warning.
+                warnings.simplefilter("ignore", ZarrUserWarning)
+                zarr.consolidate_metadata(partial)
+            (partial / MANIFEST).write_text(json.dumps(_metadata_digests(partial), indent=1) + "\n")
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -170,6 +173,8 @@ def open_store(path):
         raise StudyError(f"{path} does not exist; run the workflow to build it")
     try:
         manifest = json.loads((path / MANIFEST).read_text())
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise _damaged(path, f"{MANIFEST}: {error}") from error
     if manifest != _metadata_digests(path):
@@ -196,3 +201,25 @@ def verify(path):
         step = array.chunks[0] if array.shape else 1
         for start in range(0, array.shape[0] if array.shape else 1, step):
             array[start : start + step] if array.shape else array[...]
+
+
+def damaged(folder):
+    """Read every store below a folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    dict of pathlib.Path to str
+        For every store in the order of their names, what is wrong with it; empty where it is whole.
+    """
+    found = {}
+    for path in sorted(Path(folder).rglob("*.zarr")):
+        try:
+            verify(path)
+            found[path] = ""
+        except StudyError as error:
+            found[path] = str(error)
+    return found

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tokengeometry.clusters import complete_trajectories
 from tokengeometry.correlation import pair_means
+from tokengeometry.errors import naming
 from tokengeometry.power_law import fit_power_law
 
 # Kinds of rows of the α table that are single tokens.
@@ -257,8 +258,12 @@ def write(path, table):
     """Write a table as CSV; it takes its name only once it is whole."""
     partial = Path(f"{path}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(partial, index=False)
-    os.replace(partial, path)
+    try:
+        with naming(path):
+            table.to_csv(partial, index=False)
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read(path):

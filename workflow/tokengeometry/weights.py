@@ -312,7 +312,10 @@ def _write(state, model, weights_path, model_path):
     for path in partial:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        save_file(state, partial[0], metadata={"format": "pt"})
+        try:
+            save_file(state, partial[0], metadata={"format": "pt"})
+        except safetensors.SafetensorError as error:
+            raise StudyError(f"{weights_path} cannot be written: {_one_line(error)}") from error
         source = model.pop("source")
         model = {**model, "sha256": sha256_of(partial[0]), "source": source}
         partial[1].write_text(json.dumps(model, indent=1) + "\n")

@@ -19,6 +19,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from tokengeometry.errors import naming
+
 SINGLE_COLUMN = 3.4  # inches
 DOUBLE_COLUMN = 7.0  # inches
 PNG_DPI = 200
@@ -99,13 +101,15 @@ def save(figure: Figure, png_path: str | Path, svg_path: str | Path) -> None:
     """
     for path in (png_path, svg_path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(png_path, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    figure.savefig(
-        svg_path,
-        format="svg",
-        dpi=PNG_DPI,
-        metadata={"Date": None, "Creator": None, "Format": None},
-    )
+    with naming(png_path):
+        figure.savefig(png_path, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    with naming(svg_path):
+        figure.savefig(
+            svg_path,
+            format="svg",
+            dpi=PNG_DPI,
+            metadata={"Date": None, "Creator": None, "Format": None},
+        )
     figure.clear()
 
 
