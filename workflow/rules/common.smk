@@ -1,4 +1,5 @@
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -15,10 +16,12 @@ os.environ.update(
 
 from tokengeometry.errors import StudyError
 from tokengeometry.fingerprint import fingerprint
-from tokengeometry.study import BRANCH_FIGURES, PAIR_FIGURES, Study, check_known
+from tokengeometry.study import BRANCH_FIGURES, PAIR_FIGURES, Study, check_keys, check_known
 from tokengeometry.summary import summarise
 
 try:
+    for path in workflow.configfiles:
+        check_keys(path)
     study = Study(config)
     check_known(config, "results")
 except StudyError as error:
@@ -31,9 +34,9 @@ if THREADS == "auto":
 
 
 wildcard_constraints:
-    model="|".join(config["models"]),
-    dataset="|".join(config["datasets"]),
-    split="|".join({branch.split for branch in study.branches}),
+    model="|".join(map(re.escape, config["models"])),
+    dataset="|".join(map(re.escape, config["datasets"])),
+    split="|".join({re.escape(branch.split) for branch in study.branches}),
     layer=r"\d{2}",
     part=r"\d{3}",
 

@@ -3,13 +3,16 @@
 Light on purpose: no module of this one's needs torch.
 """
 
+import difflib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from jsonschema.validators import extend
 
 from tokengeometry.catalogue import require_dataset_class
 from tokengeometry.errors import StudyError
@@ -200,20 +203,80 @@ def _known(path):
         raise StudyError(f"{path} cannot be read ({error}); delete it and run again to rebuild it") from error
 
 
+def check_keys(path):
+    """Whether a configuration file names every key once; of two, YAML would take the last in silence.
+
+    Raises
+    ------
+    StudyError
+    """
+
+    def check(node, parents):
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                check(item, parents)
+        if not isinstance(node, yaml.MappingNode):
+            return
+        lines = {}
+        for key, value in node.value:
+            name = ".".join([*parents, str(key.value)])
+            if key.value in lines:
+                raise StudyError(
+                    f"{name}: it stands twice in {path}, in lines {lines[key.value]} and "
+                    f"{key.start_mark.line + 1}; keep one"
+                )
+            lines[key.value] = key.start_mark.line + 1
+            check(value, [*parents, str(key.value)])
+
+    check(yaml.compose(Path(path).read_text(), Loader=yaml.SafeLoader), [])
+
+
+# jsonschema takes 24.0 for an integer, and any number for one that has a minimum: .nan too.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda _, value: (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ),
+    }
+)
+_TYPE_WORDS = {
+    "object": "a section with keys",
+    "array": "a list",
+    "string": "text; put it in quotes",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
+_Validator = extend(Draft202012Validator, type_checker=_TYPES)
+
+
 def _check_schema(config):
-    validator = Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
-    error = best_match(validator.iter_errors(config))
-    if error is not None:
-        key = ".".join(str(part) for part in error.absolute_path) or "the configuration"
-        raise StudyError(f"{key}: {error.message}{_hint(error)}")
-
-
-def _hint(error):
-    if error.validator == "additionalProperties" and "properties" in error.schema:
-        return f"; the keys here are {', '.join(error.schema['properties'])}"
-    if error.validator == "pattern" and error.absolute_schema_path[0] != "properties":
-        return ""
-    return f"; {error.schema['description']}" if "description" in error.schema else ""
+    error = best_match(_Validator(yaml.safe_load(SCHEMA.read_text())).iter_errors(config))
+    if error is None:
+        return
+    while error.parent is not None and error.parent.validator == "anyOf":
+        error = error.parent
+    place = [str(part) for part in error.absolute_path]
+    right = error.schema.get("description", "")
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        unknown = next(str(key) for key in error.instance if key not in known)
+        nearest = difflib.get_close_matches(unknown, known, n=1)
+        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        place, said, right = [*place, unknown], "there is no such key", f"{hint}the keys here are {', '.join(known)}"
+    elif error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        place, said = [*place, missing], "this key is missing"
+    elif "propertyNames" in error.absolute_schema_path:
+        said = f"{error.instance!r} cannot be a name"
+    elif error.validator in ("pattern", "anyOf"):
+        said = f"{error.instance!r} is not allowed"
+    elif error.validator == "type":
+        said = f"{error.instance!r} is not {_TYPE_WORDS[error.validator_value]}"
+    else:
+        said = " ".join(error.message.split())
+    raise StudyError(f"{'.'.join(place) or 'the configuration'}: {said}{right and f'; {right}'}")
 
 
 def _check_consistency(study):
@@ -225,13 +288,17 @@ def _check_consistency(study):
         raise StudyError(
             f"fit.min_ranks: {config['fit']['min_ranks']} is more than the {last - first + 1} ranks of fit.ranks"
         )
-    if taken := RESERVED & set(config["models"]):
-        raise StudyError(f"models.{min(taken)}: this name is taken by a folder of results/; choose another")
+    for name in config["models"]:
+        if name.lower() in RESERVED:
+            raise StudyError(f"models.{name}: this name is taken by a folder of results/; choose another")
+    _check_names_differ("models", config["models"])
+    _check_names_differ("datasets", config["datasets"])
     for name, settings in config["datasets"].items():
         try:
             require_dataset_class(settings["class"])
         except StudyError as error:
             raise StudyError(f"datasets.{name}.class: {error}") from error
+        _check_names_differ(f"datasets.{name}.splits", settings["splits"])
         for split in settings["splits"]:
             _check_split(study, name, split)
     layer = config["figures"]["eigenspectrum"]["layer"]
@@ -243,6 +310,15 @@ def _check_consistency(study):
         raise StudyError(
             f"figures.eigenspectrum.token: layer 0 has only pixel patches, no '{token}'; name one as 'row,column'"
         )
+
+
+def _check_names_differ(key, names):
+    """Two folders whose names differ in case only are one where the file system knows no case."""
+    seen = {}
+    for name in names:
+        if name.lower() in seen:
+            raise StudyError(f"{key}.{name}: it differs from {seen[name.lower()]} in case only; choose another name")
+        seen[name.lower()] = name
 
 
 def _check_split(study, dataset, split):
