@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,8 @@ def write_pictures(folder, count=30):
 class Workflow:
     """A working directory in which Snakemake runs this repository's workflow."""
 
+    PACKAGE = REPOSITORY / "workflow"
+
     def __init__(self, directory, config, repository=REPOSITORY):
         self.directory = directory
         self.repository = repository
@@ -65,12 +68,15 @@ class Workflow:
     def configure(self, config):
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
+    def command(self, *arguments, cores=2):
+        command = [sys.executable, "-m", "snakemake", "--snakefile", self.repository / "Snakefile"]
+        command += ["--cores", cores, "--workflow-profile", self.repository / "profiles" / "default", *arguments]
+        return [str(part) for part in command]
+
     def run(self, *arguments, check=True, environment=None, cores=2):
         """Call snakemake; returns the finished process with its output as text."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", self.repository / "Snakefile"]
-        command += ["--cores", str(cores), "--workflow-profile", self.repository / "profiles" / "default", *arguments]
         process = subprocess.run(
-            [str(part) for part in command],
+            self.command(*arguments, cores=cores),
             cwd=self.directory,
             env=os.environ | (environment or {}),
             text=True,
@@ -91,6 +97,11 @@ class Workflow:
         assert len(jobs) == (int(total[1]) if total else 0), output
         assert jobs or "Nothing to be done" in output
         return {job for job in found if job[0] != "all"}
+
+    def copy(self, directory):
+        """A copy of the working directory, with the times of its files and Snakemake's records; its path."""
+        shutil.copytree(self.directory, directory, symlinks=True)
+        return directory
 
     def path(self, *parts):
         return self.directory.joinpath("results", *parts)

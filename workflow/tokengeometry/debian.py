@@ -101,7 +101,7 @@ def _place(source: Path, raw_folder: Path, wanted: list[tuple[str, str]]) -> Non
             content = original_header(content, name, _MODIFIED[name])
         if _md5(content) != md5:
             raise StudyError(f"{name} of Debian's {PACKAGE} fails its checksum (md5 {md5})")
-        part = raw_folder / f".{name}.{os.getpid()}.part"
+        part = raw_folder / f".{name}.part"
         try:
             part.write_bytes(content)
             os.replace(part, raw_folder / name)

