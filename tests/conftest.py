@@ -73,12 +73,16 @@ class Workflow:
         command += ["--cores", cores, "--workflow-profile", self.repository / "profiles" / "default", *arguments]
         return [str(part) for part in command]
 
-    def run(self, *arguments, check=True, environment=None, cores=2):
-        """Call snakemake; returns the finished process with its output as text."""
+    def run(self, *arguments, check=True, environment=None, cores=2, user=None):
+        """Call snakemake; returns the finished process with its output as text.
+
+        `user` are the arguments of subprocess.run that say as whom to run it.
+        """
         process = subprocess.run(
             self.command(*arguments, cores=cores),
             cwd=self.directory,
             env=os.environ | (environment or {}),
+            **(user or {}),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray
-from conftest import SMALL
+from conftest import SMALL, Workflow
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
@@ -174,7 +174,9 @@ def test_temporary_activations_are_gone_after_the_run_and_tables_are_the_same(fi
         (("models", "tiny", "layers"), [1, 13], "models.tiny.layers: 13 is beyond the last layer of the model, 12"),
         (("fit", "ranks"), [2, 16], "nothing"),
         (("datasets", "pictures", "class"), "Imagefolder", "datasets.pictures.class: 'Imagefolder' is not"),
-        (("fit", "rank"), [2, 16], "'rank' was unexpected"),
+        (("fit", "rank"), [2, 16], "fit.rank: there is no such key; did you mean ranks?"),
+        (("datasets", "a b"), SMALL["datasets"]["pictures"], "datasets: 'a b' cannot be a name"),
+        (("seed",), None, "seed: None is not a whole number"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_job(finished, key, value, message):
@@ -191,8 +193,29 @@ def test_a_wrong_configuration_is_one_line_before_any_job(finished, key, value, 
     if message == "nothing":
         assert process.returncode == 0
         return
-    assert process.returncode != 0
-    assert message in process.stdout
+    assert process.returncode == 1
+    (said,) = [line for line in process.stdout.splitlines() if not line.startswith("Using workflow specific profile")]
+    assert said.startswith(f"error: {message}")
+
+
+def test_names_may_hold_a_plus(tmp_path):
+    config = copy.deepcopy(SMALL)
+    config["models"] = {"vit+reg": config["models"]["tiny"]}
+    config["datasets"] = {"a+b": config["datasets"]["pictures"]}
+    workflow = Workflow(tmp_path, config)
+    assert (
+        "pixels",
+        (("dataset", "a+b"), ("model", "vit+reg"), ("part", "000"), ("split", "test")),
+    ) in workflow.planned()
+
+
+def test_a_key_that_stands_twice_is_one_line(tmp_path):
+    workflow = Workflow(tmp_path, SMALL)
+    with (tmp_path / "config.yaml").open("a") as file:
+        file.write("seed: 4\n")
+    process = workflow.run("--dry-run", check=False)
+    assert process.returncode == 1
+    assert "error: seed: it stands twice in config.yaml, in lines 1 and " in process.stdout
     assert "Traceback" not in process.stdout
 
 

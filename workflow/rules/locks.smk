@@ -1,4 +1,4 @@
-# Locks of a run that was killed: cleared by the next one, as long as no run lives here.
+# What an earlier run left: locks, if it was killed; results, perhaps without their records.
 import fcntl
 
 
@@ -33,6 +33,12 @@ def clear_stale_locks(folder):
         )
     return running
 
+
+if Path("results/models").exists() and not Path(".snakemake/metadata").exists():
+    logger.warning(
+        "There are results/ here but no .snakemake/, which records what made them: they are taken "
+        "as made by this configuration and this code. Put it beside them, or delete them."
+    )
 
 if workflow.is_main_process and not workflow.dryrun:
     RUNNING = clear_stale_locks(Path(".snakemake"))

@@ -1,0 +1,211 @@
+"""A full disk, a missing permission, too little memory: one line that says so, nothing half-made, and a way on."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL, Workflow
+from tokengeometry import stores
+from tokengeometry.errors import StudyError, explain, naming
+from tokengeometry.logs import log_to
+
+ROOT = os.name == "posix" and os.geteuid() == 0
+NOBODY = 65534
+PART = "results/tiny/pictures/test/activations/layer_00/part_000.zarr"
+MOMENTS = "results/tiny/pictures/test/moments/layer_01/part_000.zarr"
+
+
+def errors(process):
+    """The lines of a run that a job ended with."""
+    return re.findall(r"^ *(error: .*)$", process.stdout, re.MULTILINE)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MB; the test fills and empties it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and ROOT
+    if not mounted or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]).returncode:
+        pytest.skip("needs root's right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_ends_a_job_in_one_line_and_the_run_goes_on_after_it(finished, tmp_path, small_disk):
+    workflow = Workflow(finished.copy(tmp_path / "study"), SMALL)
+    moments = workflow.path("tiny/pictures/test/moments/layer_01")
+    shutil.rmtree(moments)
+    # The disk of the moments alone is full: 5 MB don't fit into 3.
+    moments.symlink_to(small_disk)
+    process = workflow.run(MOMENTS, check=False)
+    assert process.returncode != 0
+    assert errors(process) == [f"error: {MOMENTS}: no space left on device; make room and run the same command again"]
+    assert "Traceback" not in process.stdout
+    assert list(small_disk.iterdir()) == []
+    subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
+    workflow.run(MOMENTS)
+    stores.verify(workflow.directory / MOMENTS)
+
+
+def test_a_log_on_the_full_disk_still_leaves_the_line(tmp_path, small_disk):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom tokengeometry import stores\nfrom tokengeometry.logs import log_to\nimport numpy\n"
+        "with log_to(sys.argv[1]), stores.create(sys.argv[2]) as store:\n"
+        "    open(sys.argv[3], 'wb').write(bytes(2_900_000))\n"
+        "    store.write('x', numpy.zeros(1_000_000), ('x',))\n"
+    )
+    arguments = [small_disk / "log", small_disk / "x.zarr", small_disk / "filler"]
+    process = subprocess.run(
+        [sys.executable, script, *arguments],
+        env=os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.returncode == 1
+    said = process.stderr + (small_disk / "log").read_text()
+    assert "x.zarr: no space left on device; make room" in said
+    assert "Traceback" not in said
+    assert not (small_disk / "x.zarr").exists()
+
+
+@pytest.fixture
+def as_nobody(monkeypatch, tmp_path):
+    """Run what follows as a user without rights, where the tests have root's."""
+    if not ROOT:
+        return {}
+    for folder in [tmp_path, *tmp_path.parents]:
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+
+@pytest.mark.parametrize("what", ["results that cannot be written", "a store that cannot be read"])
+def test_a_missing_permission_is_named_and_nothing_is_lost(finished, tmp_path, as_nobody, what):
+    folder = finished.copy(tmp_path / "study")
+    workflow = Workflow(folder, SMALL)
+    source = workflow.branch / "activations/layer_01/part_000.zarr"
+    target = workflow.branch / "moments/layer_01"
+    shutil.rmtree(target / "part_000.zarr")
+    if as_nobody:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+    locked = target if what.startswith("results") else max(source.rglob("0"), key=lambda p: p.is_file())
+    mode = locked.stat().st_mode
+    locked.chmod(0o500 if locked.is_dir() else 0o000)
+    process = workflow.run(MOMENTS, check=False, user=as_nobody)
+    locked.chmod(mode)
+    assert process.returncode != 0
+    assert "Traceback" not in process.stdout
+    (line,) = errors(process)
+    assert "permission denied; give yourself the permission and run the same command again" in line
+    assert str(locked.relative_to(folder)) in line
+    assert not (target / "part_000.zarr").exists()
+    workflow.run(MOMENTS, user=as_nobody)
+    stores.verify(target / "part_000.zarr")
+
+
+def test_results_on_a_read_only_disk_are_named(finished, tmp_path):
+    workflow = Workflow(finished.copy(tmp_path / "study"), SMALL)
+    results = workflow.path()
+    bound = ROOT and not subprocess.run(["mount", "--bind", results, results]).returncode
+    if not bound:
+        pytest.skip("needs root's right to mount a file system")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
+        assert "Nothing to be done" in workflow.run().stdout
+        process = workflow.run("--forcerun", "alpha_table", check=False)
+    finally:
+        subprocess.run(["umount", results], check=True)
+    assert process.returncode != 0
+    assert "Traceback" not in process.stdout
+    assert "Read-only file system" in process.stdout
+    workflow.run()
+    assert workflow.planned() == set()
+
+
+MEMORY = """
+import resource, sys
+from tokengeometry.logs import log_to
+import numpy, torch
+resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+with log_to(sys.argv[1]):
+    {take}
+"""
+
+
+@pytest.mark.parametrize(
+    "take", ["numpy.ones(2**33)", "torch.ones(2**33)", "bytearray(2**36)", "torch.ones(2**20, 2**13).double()"]
+)
+def test_too_little_memory_is_said_in_one_line(tmp_path, take):
+    command = [sys.executable, "-c", MEMORY.format(take=take), tmp_path / "log"]
+    process = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)})
+    assert process.returncode == 1
+    said = (tmp_path / "log").read_text()
+    assert re.fullmatch(r"error: out of memory( \(.*\))?; lower compute.batch_size, or give the job more .*\n", said)
+
+
+def test_too_large_a_file_is_said_in_one_line(tmp_path):
+    code = (
+        "import resource, signal, sys, numpy\nfrom tokengeometry import stores\nfrom tokengeometry.logs import log_to\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))\n"
+        "with log_to(sys.argv[1]), stores.create(sys.argv[2]) as store:\n"
+        "    store.write('x', numpy.zeros(10**6), ('x',))\n"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "log", tmp_path / "x.zarr"]
+    assert subprocess.run(command, env=os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)}).returncode == 1
+    assert (tmp_path / "log").read_text() == f"error: {tmp_path}/x.zarr: file too large; {ADVICE_ON_SIZE}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log"]
+
+
+ADVICE_ON_SIZE = "raise the limit on the size of files (ulimit -f) and run the same command again"
+
+
+def test_errors_of_the_system_name_the_file_and_others_keep_their_traceback(tmp_path):
+    with pytest.raises(OSError, match="alpha.csv") as caught, naming("alpha.csv"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert explain(caught.value) == "alpha.csv: no space left on device; make room and run the same command again"
+    with pytest.raises(OSError, match="other.csv"), naming("alpha.csv"):
+        raise OSError(errno.EACCES, "Permission denied", "other.csv")
+    assert explain(FileNotFoundError(errno.ENOENT, "No such file or directory", "x")) is None
+    assert explain(RuntimeError("shapes do not fit")) is None
+    assert explain(StudyError("samples: 3 is wrong")) == "samples: 3 is wrong"
+    log = tmp_path / "log"
+    with pytest.raises(SystemExit), log_to(log):
+        raise RuntimeError("a fault of the code")
+    assert "Traceback" in log.read_text()
+    assert log.read_text().endswith("RuntimeError: a fault of the code\n")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_stops_the_job_that_made_it(tmp_path, dtype, value):
+    import torch
+    from tokengeometry.activations import write_pixels
+
+    images = torch.zeros(5, 3, 4, 4)
+    images[3, 1, 2, 3] = value
+    model = {"grid": [2, 2], "patch_size": [2, 2], "in_chans": 3}
+    path = tmp_path / "part_000.zarr"
+    with pytest.raises(StudyError, match=f"^layer 0, sample 13, token 3: an activation is not finite in {dtype}"):
+        write_pixels(path, iter([images[:2], images[2:]]), model, np.arange(10, 15), dtype=dtype)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_activations_beyond_float16_are_not_stored_as_infinite(tmp_path):
+    import torch
+    from tokengeometry.activations import write_pixels
+
+    model = {"grid": [1, 1], "patch_size": [2, 2], "in_chans": 1}
+    images = torch.full((2, 1, 2, 2), 1e5)
+    with pytest.raises(
+        StudyError, match="sample 7, token 0: an activation is not finite in float16.*activations.dtype"
+    ):
+        write_pixels(Path(tmp_path) / "x.zarr", [images], model, np.array([7, 8]), dtype="float16")
