@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 all: study
 
 study: $(VENV)/installed
-	. $(BIN)/activate && snakemake --cores $(CORES)
+	. $(BIN)/activate && snakemake --quiet all --cores 1 plan && snakemake --cores $(CORES)
 
 environment: $(VENV)/installed
 

@@ -36,9 +36,11 @@ def summarise(results, branches):
     Returns
     -------
     str
-        Several lines.
+        Several lines; none before any stage has run.
     """
     stages = stage_seconds(results)
+    if not stages:
+        return ""
     lines = ["", f"{'stage':<28}{'jobs':>6}{'seconds':>10}   (each job's latest run)"]
     lines += [f"{stage:<28}{jobs:>6}{seconds:>10.1f}" for stage, (jobs, seconds) in stages.items()]
     lines += [f"{'all':<28}{sum(j for j, _ in stages.values()):>6}{sum(s for _, s in stages.values()):>10.1f}"]
