@@ -16,7 +16,13 @@ os.environ.update(
 
 from tokengeometry.errors import StudyError
 from tokengeometry.fingerprint import fingerprint
-from tokengeometry.study import BRANCH_FIGURES, PAIR_FIGURES, Study, check_keys, check_known
+from tokengeometry.study import (
+    BRANCH_FIGURES,
+    PAIR_FIGURES,
+    Study,
+    check_keys,
+    check_known,
+)
 from tokengeometry.summary import summarise
 
 try:
