@@ -269,7 +269,7 @@ CODE = {
     ),
     "fetching a data set": (
         {"tokengeometry/datasets.py": ("counts[split] = len(dataset)", "counts[split] = +len(dataset)")},
-        {job("dataset", dataset="pictures", split="test")},
+        {job("dataset", dataset="pictures", split="test")} | EVERY_BRANCH_JOB,
     ),
     "writing stores": (
         {"tokengeometry/stores.py": ("CHUNK_BYTES = 32", "CHUNK_BYTES = 16")},

@@ -1,5 +1,6 @@
 """A full disk, a missing permission, too little memory: one line that says so, nothing half-made, and a way on."""
 
+import ctypes
 import errno
 import os
 import re
@@ -16,7 +17,6 @@ from tokengeometry.errors import StudyError, explain, naming
 from tokengeometry.logs import log_to
 
 ROOT = os.name == "posix" and os.geteuid() == 0
-NOBODY = 65534
 PART = "results/tiny/pictures/test/activations/layer_00/part_000.zarr"
 MOMENTS = "results/tiny/pictures/test/moments/layer_01/part_000.zarr"
 
@@ -42,13 +42,14 @@ def test_a_full_disk_ends_a_job_in_one_line_and_the_run_goes_on_after_it(finishe
     workflow = Workflow(finished.copy(tmp_path / "study"), SMALL)
     moments = workflow.path("tiny/pictures/test/moments/layer_01")
     shutil.rmtree(moments)
-    # The disk of the moments alone is full: 5 MB don't fit into 3.
+    # The disk of the moments alone is full: 5 MB don't fit into 3. What else lies there is left alone.
+    (small_disk / "other").touch()
     moments.symlink_to(small_disk)
     process = workflow.run(MOMENTS, check=False)
     assert process.returncode != 0
     assert errors(process) == [f"error: {MOMENTS}: no space left on device; make room and run the same command again"]
     assert "Traceback" not in process.stdout
-    assert list(small_disk.iterdir()) == []
+    assert [path.name for path in small_disk.iterdir()] == ["other"]
     subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
     workflow.run(MOMENTS)
     stores.verify(workflow.directory / MOMENTS)
@@ -76,31 +77,26 @@ def test_a_log_on_the_full_disk_still_leaves_the_line(tmp_path, small_disk):
     assert not (small_disk / "x.zarr").exists()
 
 
-@pytest.fixture
-def as_nobody(monkeypatch, tmp_path):
-    """Run what follows as a user without rights, where the tests have root's."""
-    if not ROOT:
-        return {}
-    for folder in [tmp_path, *tmp_path.parents]:
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
-    return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+def without_rights():
+    """Let root's process, before it starts, have no more rights to files than their permissions give."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+PLAIN_USER = {"preexec_fn": without_rights} if ROOT else {}
 
 
 @pytest.mark.parametrize("what", ["results that cannot be written", "a store that cannot be read"])
-def test_a_missing_permission_is_named_and_nothing_is_lost(finished, tmp_path, as_nobody, what):
+def test_a_missing_permission_is_named_and_nothing_is_lost(finished, tmp_path, what):
     folder = finished.copy(tmp_path / "study")
     workflow = Workflow(folder, SMALL)
     source = workflow.branch / "activations/layer_01/part_000.zarr"
     target = workflow.branch / "moments/layer_01"
     shutil.rmtree(target / "part_000.zarr")
-    if as_nobody:
-        for path in [folder, *folder.rglob("*")]:
-            os.chown(path, NOBODY, NOBODY)
-    locked = target if what.startswith("results") else max(source.rglob("0"), key=lambda p: p.is_file())
+    locked = target if what.startswith("results") else next(p for p in source.rglob("c/**/0") if p.is_file())
     mode = locked.stat().st_mode
     locked.chmod(0o500 if locked.is_dir() else 0o000)
-    process = workflow.run(MOMENTS, check=False, user=as_nobody)
+    process = workflow.run(MOMENTS, check=False, user=PLAIN_USER)
     locked.chmod(mode)
     assert process.returncode != 0
     assert "Traceback" not in process.stdout
@@ -108,7 +104,7 @@ def test_a_missing_permission_is_named_and_nothing_is_lost(finished, tmp_path, a
     assert "permission denied; give yourself the permission and run the same command again" in line
     assert str(locked.relative_to(folder)) in line
     assert not (target / "part_000.zarr").exists()
-    workflow.run(MOMENTS, user=as_nobody)
+    workflow.run(MOMENTS, user=PLAIN_USER)
     stores.verify(target / "part_000.zarr")
 
 
@@ -118,15 +114,19 @@ def test_results_on_a_read_only_disk_are_named(finished, tmp_path):
     bound = ROOT and not subprocess.run(["mount", "--bind", results, results]).returncode
     if not bound:
         pytest.skip("needs root's right to mount a file system")
+    (workflow.branch / "clusters.csv").unlink()
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
-        assert "Nothing to be done" in workflow.run().stdout
-        process = workflow.run("--forcerun", "alpha_table", check=False)
+        assert "Nothing to be done" in workflow.run("alpha", "correlations").stdout
+        refused = workflow.run("--forcerun", "alpha_table", "--", "alpha", check=False)
+        failed = workflow.run("clusters", check=False)
     finally:
         subprocess.run(["umount", results], check=True)
-    assert process.returncode != 0
-    assert "Traceback" not in process.stdout
-    assert "Read-only file system" in process.stdout
+    assert refused.returncode != 0
+    assert re.search(r"Write-protected output files .*\n.*alpha.csv", refused.stdout)
+    assert failed.returncode != 0
+    assert "logs/cluster_table/tiny/pictures/test.log: read-only file system; use a working directory" in failed.stdout
+    assert "Traceback" not in refused.stdout + failed.stdout
     workflow.run()
     assert workflow.planned() == set()
 

@@ -26,8 +26,11 @@ def log_to(path):
         With status 1 after any error; the log then ends with it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = path.open("a", buffering=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("a", buffering=1)
+    except OSError as error:
+        sys.exit(f"error: {explain(error) or error}")
     try:
         _hold(log)
         log.truncate(0)
