@@ -272,7 +272,7 @@ CODE = {
         {job("dataset", dataset="pictures", split="test")} | EVERY_BRANCH_JOB,
     ),
     "writing stores": (
-        {"tokengeometry/stores.py": ("CHUNK_BYTES = 32", "CHUNK_BYTES = 16")},
+        {"tokengeometry/stores.py": ("os.replace(partial, path)", "os.replace(partial, path, src_dir_fd=None)")},
         EVERY_BRANCH_JOB,
     ),
     "a reason in a message": (
