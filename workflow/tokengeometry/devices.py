@@ -2,13 +2,16 @@
 
 import torch
 
+from tokengeometry import gpus
 from tokengeometry.errors import StudyError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def prepare(device, threads):
-    """Set the number of threads and exact float32 products, and name the device.
+    """Set the number of threads and exact float32 products, and choose the device.
+
+    A GPU is this process's alone until it ends: where jobs outnumber GPUs, they wait for one another.
 
     Parameters
     ----------
@@ -36,7 +39,10 @@ def prepare(device, threads):
     if not available[device]:
         there = ", ".join(name for name, is_there in available.items() if is_there)
         raise StudyError(f"compute.device is '{device}', which torch does not see here; there is: {there}")
-    return torch.device(device)
+    if device != "cuda":
+        return torch.device(device)
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    return torch.device("cuda", gpus.claim(names))
 
 
 def double_precision(device):

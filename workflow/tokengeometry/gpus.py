@@ -1,0 +1,91 @@
+"""GPUs shared out among jobs: how many there are, and one job on each at a time.
+
+Light on purpose: the workflow counts GPUs before it has planned anything.
+"""
+
+import fcntl
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+# This process's locks, held to its end: a lock goes when its process does, however it ends.
+_held = {}
+
+
+def count(environment, devices=Path("/dev")):
+    """How many NVIDIA GPUs this machine lets us use.
+
+    Parameters
+    ----------
+    environment : mapping
+        `CUDA_VISIBLE_DEVICES` in it, if it is there, says which; CUDA stops at the first that it does not know.
+    devices : path
+        Folder of the device files nvidia0, nvidia1, …
+
+    Returns
+    -------
+    int
+    """
+    there = sum(file.name.removeprefix("nvidia").isdigit() for file in devices.glob("nvidia*"))
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return there
+    names = [name.strip() for name in visible.split(",")]
+    # A number, or the beginning of the UUID of a GPU or of a MIG instance.
+    known = [name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < there) for name in names]
+    return [*known, False].index(False)
+
+
+@functools.cache
+def offered_by_slurm():
+    """Whether any node of the Slurm cluster has GPUs, as `sinfo` tells."""
+    if shutil.which("sinfo") is None:
+        return False
+    with suppress(OSError, subprocess.SubprocessError):
+        listed = subprocess.run(["sinfo", "-h", "-o", "%G"], capture_output=True, text=True, timeout=60, check=True)
+        return "gpu" in listed.stdout
+    return False
+
+
+def claim(names, folder=None, *, pause=0.5):
+    """One of these GPUs for this process alone, waiting until one is free.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What identifies each GPU physically (its UUID), so that two jobs that number them differently agree.
+    folder : path, optional
+        Where the locks are; by default a folder of this user's among the machine's temporary files.
+    pause : float
+        Seconds between two looks while all are taken.
+
+    Returns
+    -------
+    int
+        Index into `names`. The claim lasts until this process ends; a second claim is the same GPU.
+    """
+    folder = Path(folder or Path(tempfile.gettempdir()) / f"tokengeometry-gpus-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    said = False
+    while True:
+        for index, name in enumerate(names):
+            if name in _held:
+                return index
+        for index, name in enumerate(names):
+            lock = (folder / f"{name}.lock").open("a")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+            else:
+                _held[name] = lock
+                return index
+        if not said:
+            print(f"waiting for a GPU: other jobs are on {', '.join(names)}")
+            said = True
+        time.sleep(pause)
