@@ -12,6 +12,7 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/locks.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/moments.smk"

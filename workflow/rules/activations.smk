@@ -24,7 +24,9 @@ rule pixels:
         "results/benchmarks/pixels/{model}.{dataset}.{split}.part_{part}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: THREADS
+    threads: threads_of("pixels")
+    resources:
+        **ask("pixels"),
     params:
         code=code("pixels.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
@@ -53,7 +55,9 @@ rule layer:
     priority: 5
     conda:
         "../../envs/environment.yaml"
-    threads: THREADS
+    threads: threads_of("layer")
+    resources:
+        **ask("layer"),
     params:
         code=code("layer.py"),
         precision=config["forward"]["precision"],

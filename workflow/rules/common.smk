@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import sys
@@ -32,11 +33,6 @@ try:
     check_known(config, "results")
 except StudyError as error:
     sys.exit(f"error: {error}")
-
-# Two jobs side by side use two halves of a machine better than each in turn uses it whole.
-THREADS = config["compute"]["threads"]
-if THREADS == "auto":
-    THREADS = max(1, workflow.cores // 2)
 
 
 wildcard_constraints:

@@ -21,6 +21,8 @@ rule model:
     priority: 100
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("model"),
     params:
         code=code("model.py"),
         architecture=lambda wildcards: config["models"][wildcards.model]["architecture"],
@@ -40,6 +42,8 @@ rule dataset:
     priority: 100
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("dataset"),
     params:
         code=code("dataset.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],

@@ -34,6 +34,8 @@ rule draw_alpha_trajectories:
         "results/benchmarks/figures/{model}.{dataset}.{split}.alpha_trajectories.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_alpha_trajectories"),
     params:
         code=code("alpha_trajectories.py"),
     script:
@@ -52,6 +54,8 @@ rule draw_alpha_maps:
         "results/benchmarks/figures/{model}.{dataset}.{split}.alpha_maps.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_alpha_maps"),
     params:
         code=code("alpha_maps.py"),
     script:
@@ -73,6 +77,8 @@ rule draw_clusters_embedding:
         "results/benchmarks/figures/{model}.{dataset}.{split}.clusters_embedding.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_clusters_embedding"),
     params:
         code=code("clusters_embedding.py"),
     script:
@@ -93,6 +99,8 @@ rule draw_clusters_map:
         "results/benchmarks/figures/{model}.{dataset}.{split}.clusters_map.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_clusters_map"),
     params:
         code=code("clusters_map.py"),
     script:
@@ -114,6 +122,8 @@ rule draw_correlation_matrices:
         "results/benchmarks/figures/{model}.{dataset}.{split}.correlation_matrices.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_correlation_matrices"),
     params:
         code=code("correlation_matrices.py"),
     script:
@@ -136,6 +146,8 @@ rule draw_eigenspectrum_fit:
         "results/benchmarks/figures/{model}.{dataset}.{split}.eigenspectrum_fit.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_eigenspectrum_fit"),
     params:
         code=code("eigenspectrum_fit.py"),
         layer=config["figures"]["eigenspectrum"]["layer"],
@@ -160,6 +172,8 @@ rule draw_mean_correlation:
         "results/benchmarks/figures/{model}.{dataset}.{split}.mean_correlation.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_mean_correlation"),
     params:
         code=code("mean_correlation.py"),
         labels=lambda wildcards: split_labels(wildcards)[-1:],
@@ -179,6 +193,8 @@ rule draw_mean_correlation_of_all_branches:
         "results/benchmarks/figures/all.mean_correlation.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_mean_correlation_of_all_branches"),
     params:
         code=code("mean_correlation.py"),
         labels=[branch_label(branch) for branch in study.branches],

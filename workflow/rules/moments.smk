@@ -17,7 +17,9 @@ rule moments:
     priority: 10
     conda:
         "../../envs/environment.yaml"
-    threads: THREADS
+    threads: threads_of("moments")
+    resources:
+        **ask("moments"),
     params:
         code=code("moments.py"),
     script:
@@ -38,7 +40,9 @@ rule concatenated:
     priority: 10
     conda:
         "../../envs/environment.yaml"
-    threads: THREADS
+    threads: threads_of("concatenated")
+    resources:
+        **ask("concatenated"),
     params:
         code=code("concatenated.py"),
         samples=lambda wildcards: study.concatenated(
@@ -61,7 +65,9 @@ rule spectra:
     priority: 10
     conda:
         "../../envs/environment.yaml"
-    threads: THREADS
+    threads: threads_of("spectra")
+    resources:
+        **ask("spectra"),
     params:
         code=code("spectra.py"),
     script:
@@ -83,6 +89,8 @@ rule correlation_matrix:
     priority: 10
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("correlation_matrix"),
     params:
         code=code("correlation_matrix.py"),
     script:

@@ -31,6 +31,8 @@ rule alpha_table:
         "results/benchmarks/alpha_table/{model}.{dataset}.{split}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("alpha_table"),
     params:
         code=code("alpha_table.py"),
         fit=in_order(config["fit"]),
@@ -50,6 +52,8 @@ rule correlation_table:
         "results/benchmarks/correlation_table/{model}.{dataset}.{split}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("correlation_table"),
     params:
         code=code("correlation_table.py"),
     script:
@@ -67,6 +71,8 @@ rule cluster_table:
         "results/benchmarks/cluster_table/{model}.{dataset}.{split}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("cluster_table"),
     params:
         code=code("cluster_table.py"),
         clusters=in_order(config["clusters"]),

@@ -56,7 +56,7 @@ class Job:
 
     rule: str
     group: str
-    memory: int = plan.TABLE_BYTES
+    memory: int = plan.CLUSTERS_BYTES
     flops: int = 0
     makes: dict = field(default_factory=dict)
     temporary: bool = False

@@ -12,10 +12,14 @@ import numpy as np
 from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, chunk_length
 
 CHECKSUM_BYTES = 4
-# Python with torch, zarr and the buffers in which chunks are read and written.
-PROCESS_BYTES = 2**30
-# A table or a figure; umap is the largest of what they import.
-TABLE_BYTES = 2**30
+# Python with torch, timm and zarr.
+PROCESS_BYTES = 3 * 2**28
+# Python with numpy, pandas, zarr and matplotlib, but without torch.
+LIGHT_PROCESS_BYTES = 5 * 2**25
+# The same with umap.
+CLUSTERS_BYTES = 2**29
+# A process that preprocesses images: what it shares with its parent counts as its own.
+WORKER_BYTES = 460 * 2**20
 
 
 def layer_shape(model, layer):
@@ -94,23 +98,22 @@ def pixels_memory(batch_size, image_values, workers):
         Processes that preprocess images; each has its batch, and two wait for it.
     """
     batch = 4 * batch_size * image_values
-    return PROCESS_BYTES + 3 * batch + workers * (200 * 2**20 + 3 * batch)
+    return PROCESS_BYTES + 3 * batch + workers * (WORKER_BYTES + 3 * batch)
 
 
 def layer_memory(batch_size, tokens, features):
     """Peak bytes of the job that makes a layer ≥ 1 of a part: a block of a transformer on one batch.
 
-    Thirteen times the batch's tokens: both sides of the MLP's activation function, which are four times as
-    wide, beside the residual stream, its norm, and what is read and written. The block's own weights are
-    counted too.
+    About sixteen copies of the batch's tokens; the two sides of the MLP's activation function, four times
+    as wide, are half of them. The block's own weights are counted too, and chunks read and written.
     """
-    return PROCESS_BYTES + 4 * (13 * batch_size * tokens * features + 12 * features**2)
+    return PROCESS_BYTES + 6 * CHUNK_BYTES + 4 * (16 * batch_size * tokens * features + 2 * 12 * features**2)
 
 
 def moments_memory(samples, tokens, features):
     """Peak bytes of the job that sums the moments of one part of a layer."""
     batch = min(8 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
-    return PROCESS_BYTES + 8 * (tokens * features**2 + tokens**2) + 2 * batch
+    return PROCESS_BYTES + 8 * (tokens * features**2 + tokens**2) + 3 * batch
 
 
 def concatenated_memory(samples, tokens, features, dtype="float32"):
@@ -130,7 +133,12 @@ def spectra_memory(tokens, features, threads):
 
 def correlation_memory(tokens, features):
     """Peak bytes of the job that makes the correlation matrix of one layer."""
-    return PROCESS_BYTES + 8 * (6 * tokens**2 + 4 * tokens * features)
+    return LIGHT_PROCESS_BYTES + 8 * (6 * tokens**2 + 4 * tokens * features)
+
+
+def figure_memory(layers, tokens, features):
+    """Peak bytes of the job that makes a table or a figure over all layers."""
+    return LIGHT_PROCESS_BYTES + 3 * 8 * layers * tokens * max(tokens, features)
 
 
 # Floating-point operations
