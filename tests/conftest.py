@@ -13,6 +13,8 @@ import yaml
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[1]
+# The environment of a process that has no network; see tests/offline.
+OFFLINE = {"PYTHONPATH": str(REPOSITORY / "tests" / "offline")}
 
 SMALL = {
     "seed": 3,
@@ -129,9 +131,10 @@ def small_workflow(tmp_path):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The small study after one run. Tests that change anything take a copy."""
+    """The small study after one run, without network once all is fetched. Tests that change anything take a copy."""
     directory = tmp_path_factory.mktemp("study")
     write_pictures(directory / "pictures")
     workflow = Workflow(directory, SMALL)
-    workflow.log = workflow.run().stdout
+    workflow.run("fetch")
+    workflow.log = workflow.run(environment=OFFLINE).stdout
     return workflow

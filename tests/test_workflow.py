@@ -1,7 +1,10 @@
 """The workflow as a user runs it: by Snakemake, from images and weights to tables and figures."""
 
 import copy
+import os
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray
-from conftest import SMALL, Workflow
+from conftest import OFFLINE, SMALL, Workflow
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
@@ -137,6 +140,17 @@ def test_a_run_ends_with_times_and_what_to_open(finished):
         assert re.search(rf"^{stage} +\d+ +\d+\.\d$", finished.log, re.MULTILINE)
     assert "results/tiny/pictures/test/alpha.csv" in finished.log
     assert "results/tiny/pictures/test/figures/alpha_trajectories.png" in finished.log
+
+
+def test_without_network_a_run_has_what_was_fetched_and_nothing_else(finished):
+    connect = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    process = subprocess.run(
+        [sys.executable, "-c", connect], env=os.environ | OFFLINE, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert "there is no network here" in process.stderr
+    # The fixture has run "fetch" first and all the rest in that environment.
+    assert not re.search(r"^(local)?rule (model|dataset):", finished.log, re.MULTILINE)
+    assert re.search(r"^(local)?rule pixels:", finished.log, re.MULTILINE)
 
 
 def test_right_after_a_run_nothing_is_to_be_done(finished):
