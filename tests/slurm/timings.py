@@ -1,0 +1,63 @@
+"""How long the small study's chains and tables take: locally, on Slurm job by job, on Slurm chain by chain.
+
+    PYTHONPATH=workflow python tests/slurm/timings.py
+
+prints a Markdown table. The Slurm is one of this machine's (see cluster.py), so all three have the same cores.
+"""
+
+import copy
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from conftest import REPOSITORY, SMALL, Workflow, write_pictures
+
+from slurm.cluster import Cluster
+
+BLOCKS = 12
+WAYS = {
+    "local": ["--cores", os.cpu_count()],
+    "Slurm, a job each": ["--profile", REPOSITORY / "slurm"],
+    "Slurm, a job a chain": ["--profile", REPOSITORY / "slurm", "--groups", "pixels=chain", "layer=chain"],
+}
+
+
+def run(directory, environment, *arguments):
+    """Seconds of a run."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile"]
+    command += ["--workflow-profile", REPOSITORY / "profiles" / "default", *arguments]
+    start = time.monotonic()
+    process = subprocess.run(
+        [str(word) for word in command], cwd=directory, env=environment, capture_output=True, text=True, check=False
+    )
+    if process.returncode:
+        sys.exit(process.stdout + process.stderr)
+    return time.monotonic() - start
+
+
+def main():
+    config = copy.deepcopy(SMALL)
+    config["models"]["tiny"]["layers"] = [0, 6, BLOCKS]
+    config["figures"]["eigenspectrum"]["layer"] = 6
+    print(f"| {BLOCKS} links, 2 parts | jobs in the queue | chains | chains and tables |\n|---|---|---|---|")
+    for way, arguments in WAYS.items():
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            with Cluster(folder / "slurm", cpus=os.cpu_count()) as cluster:
+                write_pictures(folder / "pictures")
+                Workflow(folder, config)
+                environment = cluster.environment | {"OMP_NUM_THREADS": "1"}
+                run(folder, environment, "--cores", 1, "fetch")
+                chains = run(folder, environment, *arguments, "--", "activations")
+                tables = run(folder, environment, *arguments, "--", "alpha", "correlations", "clusters")
+                jobs = len(cluster.jobs())
+        print(f"| {way} | {jobs} | {chains:.0f} s | {chains + tables:.0f} s |", flush=True)
+    print(f"\nload average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()

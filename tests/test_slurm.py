@@ -1,0 +1,108 @@
+"""The small study on a real Slurm, started for these tests, with jobs that Slurm kills."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import REPOSITORY, SMALL, Workflow, write_pictures
+from slurm.cluster import Cluster, why_not
+from tokengeometry import stores
+from tokengeometry.tables import read
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not() or "Slurm is here")]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("slurm"), cpus=2, memory_mb=16000, gpus=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def study(cluster, tmp_path):
+    """The small study, for the cluster: its `start` starts Snakemake. A run that outlives its test is ended."""
+    write_pictures(tmp_path / "pictures")
+    started = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile"]
+        command += ["--profile", REPOSITORY / "slurm", "--workflow-profile", REPOSITORY / "profiles" / "default"]
+        command += ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "1", *arguments]
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                cwd=tmp_path,
+                env=cluster.environment | {"OMP_NUM_THREADS": "1"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        started.append(process)
+        return process
+
+    workflow = Workflow(tmp_path, SMALL)
+    workflow.start = start
+    yield workflow
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def finish(workflow, process):
+    """What the run said; it must have succeeded."""
+    process.wait(600)
+    said = (workflow.directory / "log").read_text()
+    assert process.returncode == 0, said
+    return said
+
+
+def cancel_first(cluster, process, comment):
+    """Cancel the first running job whose comment has this in it; returns its id."""
+    while process.poll() is None:
+        for number, job in cluster.jobs().items():
+            if job.state == "RUNNING" and comment in job.comment:
+                cluster.command("scancel", number)
+                return number
+        time.sleep(0.5)
+    raise AssertionError(f"the run ended before a job {comment} was running")
+
+
+def test_jobs_that_slurm_kills_are_repeated_and_the_tables_are_those_of_a_local_run(finished, cluster, study):
+    # The first attempt gets less memory than Python needs.
+    too_little = "correlation_table:mem_mb=40 if attempt == 1 else 600"
+    process = study.start("--set-resources", too_little, "--", "alpha", "correlations", "clusters")
+    cancelled = cancel_first(cluster, process, "rule_layer_")
+    said = finish(study, process)
+    jobs = cluster.jobs()
+    assert jobs[cancelled].state == "CANCELLED"
+    assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in said
+    starved, fed = sorted(number for number, job in jobs.items() if "rule_correlation_table" in job.comment)
+    assert (jobs[starved].state, jobs[fed].state) == ("FAILED", "COMPLETED")
+    (log,) = (study.directory / ".snakemake" / "slurm_logs").rglob(f"{starved}.log")
+    assert "exceeded memory limit" in log.read_text()
+    assert str(log) in said
+    for table in ("alpha.csv", "correlation.csv", "clusters.csv"):
+        pd.testing.assert_frame_equal(read(study.branch / table), read(finished.branch / table), rtol=1e-9)
+    assert list(study.branch.rglob("*.partial")) == []
+
+
+def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_killed(finished, cluster, study):
+    before = cluster.jobs()
+    # The cluster says that it has GPUs; where there is none after all, "auto" is the CPU.
+    study.configure(SMALL | {"compute": SMALL["compute"] | {"device": "auto"}})
+    process = study.start("--groups", "pixels=chain", "layer=chain", "--", "activations")
+    cancelled = cancel_first(cluster, process, "chain")
+    finish(study, process)
+    jobs = {number: job for number, job in cluster.jobs().items() if number not in before}
+    assert jobs.pop(cancelled).state == "CANCELLED"
+    assert [job.state for job in jobs.values()] == ["COMPLETED"] * 2
+    assert {job.gpus for job in jobs.values()} == {"gres:gpu:1"}
+    for part in ("part_000", "part_001"):
+        made, local = (
+            stores.open_store(one.branch / f"activations/layer_02/{part}.zarr")["activations"][:]
+            for one in (study, finished)
+        )
+        np.testing.assert_allclose(made, local, rtol=1e-5, atol=1e-5)
