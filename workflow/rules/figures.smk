@@ -215,6 +215,8 @@ rule draw_train_test:
         "results/benchmarks/figures/{model}.{dataset}.train_test.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_train_test"),
     params:
         code=code("train_test.py"),
     script:
@@ -237,6 +239,8 @@ rule draw_alpha_summary_trajectories:
         "results/benchmarks/figures/{model}.{dataset}.alpha_summary_trajectories.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("draw_alpha_summary_trajectories"),
     params:
         code=code("alpha_summary_trajectories.py"),
     script:

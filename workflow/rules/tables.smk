@@ -92,6 +92,8 @@ rule train_test_table:
         "results/benchmarks/train_test_table/{model}.{dataset}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("train_test_table"),
     params:
         code=code("train_test_table.py"),
     script:
