@@ -93,7 +93,8 @@ def test_a_missing_permission_is_named_and_nothing_is_lost(finished, tmp_path, w
     source = workflow.branch / "activations/layer_01/part_000.zarr"
     target = workflow.branch / "moments/layer_01"
     shutil.rmtree(target / "part_000.zarr")
-    locked = target if what.startswith("results") else next(p for p in (source / "activations").rglob("0") if p.is_file())
+    chunks = (path for path in (source / "activations").rglob("0") if path.is_file())
+    locked = target if what.startswith("results") else next(chunks)
     mode = locked.stat().st_mode
     locked.chmod(0o500 if locked.is_dir() else 0o000)
     process = workflow.run(MOMENTS, check=False, user=PLAIN_USER)

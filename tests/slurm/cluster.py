@@ -24,6 +24,8 @@ from typing import NamedTuple
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 NODE = "localhost"
+# Ends a daemon with this process, also where that is killed before it can.
+LEASH = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 
 
 class Job(NamedTuple):
@@ -187,7 +189,7 @@ class Cluster:
         log = (self.folder / f"{words[0]}.out").open("w")
         with log:
             self.daemons[words[0]] = subprocess.Popen(
-                [shutil.which(words[0], path=PATH), *words[1:]],
+                [*LEASH, shutil.which(words[0], path=PATH), *words[1:]],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

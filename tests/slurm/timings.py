@@ -1,6 +1,6 @@
-"""How long the small study's chains and tables take: locally, on Slurm job by job, on Slurm chain by chain.
+"""How long the small study's chains take: locally, on Slurm job by job, on Slurm chain by chain.
 
-    PYTHONPATH=workflow python tests/slurm/timings.py
+    PYTHONPATH=workflow python tests/slurm/timings.py [LINKS]
 
 prints a Markdown table. The Slurm is one of this machine's (see cluster.py), so all three have the same cores.
 """
@@ -18,7 +18,6 @@ from conftest import REPOSITORY, SMALL, Workflow, write_pictures
 
 from slurm.cluster import Cluster
 
-BLOCKS = 12
 WAYS = {
     "local": ["--cores", os.cpu_count()],
     "Slurm, a job each": ["--profile", REPOSITORY / "slurm"],
@@ -39,11 +38,11 @@ def run(directory, environment, *arguments):
     return time.monotonic() - start
 
 
-def main():
+def main(links):
     config = copy.deepcopy(SMALL)
-    config["models"]["tiny"]["layers"] = [0, 6, BLOCKS]
-    config["figures"]["eigenspectrum"]["layer"] = 6
-    print(f"| {BLOCKS} links, 2 parts | jobs in the queue | chains | chains and tables |\n|---|---|---|---|")
+    config["models"]["tiny"]["layers"] = [links]
+    config["figures"]["eigenspectrum"]["layer"] = links
+    print(f"| 2 chains of {links} links | jobs in the queue | time |\n|---|---|---|")
     for way, arguments in WAYS.items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
@@ -52,12 +51,11 @@ def main():
                 Workflow(folder, config)
                 environment = cluster.environment | {"OMP_NUM_THREADS": "1"}
                 run(folder, environment, "--cores", 1, "fetch")
-                chains = run(folder, environment, *arguments, "--", "activations")
-                tables = run(folder, environment, *arguments, "--", "alpha", "correlations", "clusters")
+                seconds = run(folder, environment, *arguments, "--", "activations")
                 jobs = len(cluster.jobs())
-        print(f"| {way} | {jobs} | {chains:.0f} s | {chains + tables:.0f} s |", flush=True)
+        print(f"| {way} | {jobs} | {seconds:.0f} s |", flush=True)
     print(f"\nload average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 12)
