@@ -97,6 +97,10 @@ def configured(workflow, config):
 
 
 TRAIN = BRANCH | {"split": "train"}
+COMPARED = {
+    job(rule, model="tiny", dataset="pictures")
+    for rule in ("train_test_table", "draw_train_test", "draw_alpha_summary_trajectories")
+}
 PHOTOS = BRANCH | {"dataset": "photos"}
 SECOND = BRANCH | {"model": "second"}
 A_SPLIT = {"arguments": {"root": "pictures"}}
@@ -138,12 +142,15 @@ CHANGES = {
     ),
     "a split added": (
         {"datasets.pictures.splits.train": A_SPLIT},
-        {job("dataset", dataset="pictures", split="train")} | whole(TRAIN),
+        {job("dataset", dataset="pictures", split="train")} | whole(TRAIN) | COMPARED,
     ),
     "a split added before": (
         {"datasets.pictures.splits": {"train": A_SPLIT, "test": A_SPLIT}},
         # Its figure tells its place among the splits.
-        {job("dataset", dataset="pictures", split="train")} | whole(TRAIN) | drawn(BRANCH, "mean_correlation"),
+        {job("dataset", dataset="pictures", split="train")}
+        | whole(TRAIN)
+        | COMPARED
+        | drawn(BRANCH, "mean_correlation"),
     ),
     "a data set added": (
         {"datasets.photos": A_DATASET},
