@@ -38,7 +38,7 @@ def test_the_papers_weights_are_those_that_timm_loads_for_its_name():
 @pytest.mark.parametrize("arguments", [["--configfile", REPOSITORY / "paper.yaml"], []])
 def test_a_study_named_on_the_command_line_is_the_whole_study(small_workflow, arguments):
     output = small_workflow.run("--dry-run", *arguments).stdout
-    datasets = set(re.findall(r"results/data/(\w+)/dataset.json", output))
+    datasets = set(re.findall(r"results/data/(\w+)/splits/", output))
     assert datasets == ({"cifar10", "stl10"} if arguments else {"pictures"})
     assert ("models/vit_base_patch8_224/" in output) == bool(arguments)
 
