@@ -29,4 +29,4 @@ $(VENV)/installed: envs/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake
+	rm -rf $(VENV)

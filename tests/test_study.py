@@ -11,6 +11,8 @@ from tokengeometry.study import Branch, Study, check_dataset, check_keys, check_
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
 MODEL = {
+    "architecture": "vit_small_patch14_dinov2.lvd142m",
+    "image_size": [224, 224],
     "depth": 12,
     "embed_dim": 384,
     "grid": [16, 16],
@@ -237,6 +239,9 @@ def test_what_lies_in_the_results_is_checked_before_a_run(tmp_path):
     description = tmp_path / "models/dinov2_vits14/model.json"
     description.write_text(json.dumps(MODEL | {"depth": 11}))
     with pytest.raises(StudyError, match="12 is beyond the last layer of the model, 11"):
+        check_known(DEFAULT, tmp_path)
+    for made_again in ({"architecture": "vit_tiny_patch16_224"}, {"image_size": [518, 518]}):
+        description.write_text(json.dumps(MODEL | {"depth": 11} | made_again))
         check_known(DEFAULT, tmp_path)
     description.write_text('{"depth": ')
     with pytest.raises(StudyError, match="model.json cannot be read .*; delete it and run again"):

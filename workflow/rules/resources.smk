@@ -73,8 +73,6 @@ def threads_of(name):
 
     return threads
 
-    return threads
-
 
 def ask(name):
     """The resources of a rule's jobs, evaluated again once the model is known."""

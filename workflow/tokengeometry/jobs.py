@@ -89,7 +89,8 @@ def study_jobs(study, sizes, threads):
         )
         for name, size in sizes.items()
     ]
-    jobs += [Job("dataset", WHOLE_STUDY, plan.PROCESS_BYTES) for _ in study.config["datasets"]]
+    splits = {(branch.dataset, branch.split) for branch in study.branches}
+    jobs += [Job("dataset", WHOLE_STUDY, plan.PROCESS_BYTES) for _ in splits]
     for index, branch in enumerate(study.branches):
         group = f"{branch.model}/{branch.dataset}/{branch.split}"
         jobs += _branch_jobs(study, branch, sizes[branch.model], threads, group, index)

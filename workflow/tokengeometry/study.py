@@ -184,9 +184,13 @@ def check_dataset(config, name, sizes):
 
 
 def check_known(config, results):
-    """Check against the models and data sets that lie in `results` already; the others when they are made."""
-    for name in config["models"]:
-        if model := _known(Path(results, "models", name, "model.json")):
+    """Check against the models and data sets that lie in `results` already; the others when they are made.
+
+    A model that the configuration now describes otherwise will be made again, and checked then.
+    """
+    for name, settings in config["models"].items():
+        model = _known(Path(results, "models", name, "model.json"))
+        if model and model["architecture"] == settings["architecture"] and settings["image_size"] in model["image_size"]:
             check_model(config, name, model)
     for name, settings in config["datasets"].items():
         for split in settings["splits"]:
