@@ -44,5 +44,9 @@ rule all:
         rules.figures.input,
 
 
+onstart:
+    require_writable("results")
+
+
 onsuccess:
     print_summary()

@@ -126,7 +126,7 @@ def test_results_on_a_read_only_disk_are_named(finished, tmp_path):
     assert refused.returncode != 0
     assert re.search(r"Write-protected output files .*\n.*alpha.csv", refused.stdout)
     assert failed.returncode != 0
-    assert "logs/cluster_table/tiny/pictures/test.log: read-only file system; use a working directory" in failed.stdout
+    assert errors(failed) == ["error: results: read-only file system; use a working directory that can be written"]
     assert "Traceback" not in refused.stdout + failed.stdout
     workflow.run()
     assert workflow.planned() == set()

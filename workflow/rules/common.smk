@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ os.environ.update(
     )
 )
 
-from tokengeometry.errors import StudyError
+from tokengeometry.errors import StudyError, explain
 from tokengeometry.fingerprint import fingerprint
 from tokengeometry.study import (
     BRANCH_FIGURES,
@@ -154,6 +155,14 @@ def branch_label(branch):
     """A branch's name in a figure; the model is named where there are several."""
     several = len(config["models"]) > 1
     return f"{branch.dataset} {branch.split}" + (f", {branch.model}" if several else "")
+
+
+def require_writable(folder):
+    """Stop before the first job on a read-only disk; Snakemake itself would end in a traceback."""
+    if os.path.exists(folder) and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        sys.exit(
+            f"error: {explain(OSError(errno.EROFS, os.strerror(errno.EROFS), folder))}"
+        )
 
 
 def print_summary():

@@ -190,7 +190,9 @@ def check_known(config, results):
     """
     for name, settings in config["models"].items():
         model = _known(Path(results, "models", name, "model.json"))
-        if model and model["architecture"] == settings["architecture"] and settings["image_size"] in model["image_size"]:
+        if model is None or model["architecture"] != settings["architecture"]:
+            continue
+        if settings["image_size"] in model["image_size"]:
             check_model(config, name, model)
     for name, settings in config["datasets"].items():
         for split in settings["splits"]:
