@@ -160,7 +160,7 @@ def both_splits(tmp_path_factory):
         for name in ("train_test", "alpha_summary_trajectories")
     ]
     targets = ["summaries", *(figure.relative_to(directory) for figure in figures)]
-    workflow.log = workflow.run(*targets, environment={"PYTHONPATH": str(hook)}).stdout
+    workflow.log = workflow.run(*targets, environment={"PYTHONPATH": str(hook)}, cores=1).stdout
     return workflow
 
 

@@ -120,8 +120,9 @@ def concatenated_memory(samples, tokens, features, dtype="float32"):
     """Peak bytes of the job that makes the spectrum of all tokens concatenated, of one layer."""
     gram = 8 * samples**2
     whole = samples * tokens * features * np.dtype(dtype).itemsize
-    # Two blocks of samples while the Gram matrix is summed; then its copies in the eigensolver.
-    return PROCESS_BYTES + max(gram + min(2 * BLOCK_BYTES, whole) + CHUNK_BYTES, 3 * gram)
+    # Two blocks of samples while the Gram matrix is summed; then the eigensolver, with whose copies and
+    # workspace between three and five times the matrix were measured.
+    return PROCESS_BYTES + max(gram + min(2 * BLOCK_BYTES, whole) + CHUNK_BYTES, 5 * gram)
 
 
 def spectra_memory(tokens, features, threads):
