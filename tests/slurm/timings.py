@@ -34,7 +34,7 @@ def run(directory, environment, *arguments):
         [str(word) for word in command], cwd=directory, env=environment, capture_output=True, text=True, check=False
     )
     if process.returncode:
-        sys.exit(process.stdout + process.stderr)
+        sys.exit(f"{process.stdout}{process.stderr}snakemake ended with {process.returncode}")
     return time.monotonic() - start
 
 
