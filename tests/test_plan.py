@@ -65,8 +65,10 @@ def test_jobs_are_those_that_snakemake_counts(small_workflow, tiny):
     two = {"train": {"arguments": {"root": "a"}, "samples": 40}, "test": {"arguments": {"root": "b"}}}
     changes = {
         "models": {"tiny": SMALL["models"]["tiny"] | {"layers": [1, 3]}},
-        "datasets": {"pictures": {"class": "ImageFolder", "splits": two}, **SMALL["datasets"]}
-        | {"others": {"class": "ImageFolder", "splits": {"all": {"arguments": {"root": "c"}}}}},
+        "datasets": {
+            "both": {"class": "ImageFolder", "splits": two},
+            "one": {"class": "ImageFolder", "splits": {"all": {"arguments": {"root": "c"}}}},
+        },
     }
     small_workflow.configure(SMALL | changes)
     output = small_workflow.run("--dry-run").stdout
