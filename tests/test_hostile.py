@@ -15,7 +15,7 @@ import zipfile
 import pytest
 import timm
 from safetensors.torch import save
-from tokengeometry import datasets, weights
+from tokengeometry import fetching, weights
 from tokengeometry.errors import StudyError
 
 TINY = "test_vit"
@@ -59,5 +59,5 @@ def test_an_archive_that_fails_its_checksum_is_not_unpacked(tmp_path, monkeypatc
         member.size = 4
         archive.addfile(member, io.BytesIO(b"evil"))
     with pytest.raises(StudyError, match="cifar-10-python.tar.gz .md5 .*, not "):
-        datasets.fetch("CIFAR10", {"test": {"train": False}}, root, timeout=1)
+        fetching.fetch("CIFAR10", {"test": {"train": False}}, root, timeout=1)
     assert below(tmp_path) <= {"deep/data/cifar-10-python.tar.gz", "deep/data/.lock"}
