@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,28 @@ def test_too_large_a_file_is_said_in_one_line(tmp_path):
     assert subprocess.run(command, env=os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)}).returncode == 1
     assert (tmp_path / "log").read_text() == f"error: {tmp_path}/x.zarr: file too large; {ADVICE_ON_SIZE}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log"]
+
+
+def test_a_store_is_not_called_damaged_for_too_many_open_files(tmp_path):
+    with stores.create(tmp_path / "x.zarr") as store:
+        store.write("x", np.arange(5.0), ("sample",))
+    opened = stores.open_store(tmp_path / "x.zarr")
+    opened["x"][:]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        errors = [error_of(lambda: opened["x"][:]), error_of(lambda: stores.open_store(tmp_path / "x.zarr"))]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for error in errors:
+        assert "too many open files; raise the limit on open files" in explain(error)
+    np.testing.assert_array_equal(opened["x"][:], np.arange(5.0))
+
+
+def error_of(function):
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        function()
+    return caught.value
 
 
 ADVICE_ON_SIZE = "raise the limit on the size of files (ulimit -f) and run the same command again"

@@ -12,6 +12,10 @@ ADVICE = {
     errno.EPERM: "give yourself the permission and run the same command again",
     errno.EIO: "check the disk and run the same command again",
     errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
+    errno.ENFILE: "close other programs' files and run the same command again",
+    errno.ENOMEM: "give the job more memory and run the same command again",
+    errno.ESTALE: "check the network's file server and run the same command again",
+    errno.ETIMEDOUT: "check the network's file server and run the same command again",
 }
 MEMORY_ADVICE = "lower compute.batch_size, or give the job more memory, and run the same command again"
 
@@ -51,6 +55,11 @@ def explain(error):
 
 def _tells_of_memory(said):
     return "allocate memory" in said or "out of memory" in said
+
+
+def in_one_line(error):
+    """What an error says, on one line; the name of its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextlib.contextmanager

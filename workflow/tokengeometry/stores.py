@@ -19,7 +19,7 @@ from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
 from tokengeometry.blocks import chunk_length
-from tokengeometry.errors import StudyError, naming
+from tokengeometry.errors import ADVICE, StudyError, naming
 
 MANIFEST = "manifest.json"
 
@@ -86,10 +86,8 @@ class _StoredArray:
     def __getitem__(self, selection):
         try:
             return self._array[selection]
-        except PermissionError:
-            raise
         except (ValueError, IndexError, OSError, RuntimeError) as error:
-            raise _damaged(self._path, f"array {self._array.basename}: {error}") from error
+            raise _unreadable(self._path, f"array {self._array.basename}", error) from error
 
     def __len__(self):
         return self.shape[0]
@@ -110,15 +108,32 @@ class _Reader:
         return _StoredArray(self._group[name], self._path)
 
 
+def _unreadable(path, what, error):
+    """The error to raise for one met on reading: the same where the store itself isn't to blame."""
+    if isinstance(error, OSError) and error.errno in ADVICE:
+        return error
+    return _damaged(path, f"{what}: {error}")
+
+
 def _damaged(path, why):
     why = " ".join(str(why).split())
     return StudyError(f"{path} is damaged ({why}); delete it and run again to rebuild it")
 
 
+def _files(folder):
+    """All files below a folder; one that can't be looked into is an error, not an empty one."""
+
+    def fail(error):
+        raise error
+
+    return [Path(place, name) for place, _, names in os.walk(folder, onerror=fail) for name in names]
+
+
 def _metadata_digests(path):
     return {
         file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(path.rglob("zarr.json"))
+        for file in sorted(_files(path))
+        if file.name == "zarr.json"
     }
 
 
@@ -173,15 +188,13 @@ def open_store(path):
         raise StudyError(f"{path} does not exist; run the workflow to build it")
     try:
         manifest = json.loads((path / MANIFEST).read_text())
-    except PermissionError:
-        raise
     except (OSError, ValueError) as error:
-        raise _damaged(path, f"{MANIFEST}: {error}") from error
+        raise _unreadable(path, MANIFEST, error) from error
     if manifest != _metadata_digests(path):
         raise _damaged(path, "its metadata are not those that were written")
     group = zarr.open_group(path, mode="r")
     for name, array in group.arrays():
-        present = sum(len(files) for _, _, files in os.walk(path / name)) - 1
+        present = len(_files(path / name)) - 1
         if present != array.nchunks:
             raise _damaged(path, f"array {name} has {present} of {array.nchunks} chunks")
     return _Reader(path, group)
