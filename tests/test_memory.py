@@ -7,15 +7,26 @@ import textwrap
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from conftest import PRINT_PEAK, REPOSITORY
 from tokengeometry import stores
 
 FEW, MANY = 4500, 9000
 TOKENS, FEATURES = 256, 64
-REPORT = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 SAMPLE_BYTES = TOKENS * FEATURES * 4
 
 JOBS = {
+    "pixels": """
+        from tokengeometry import datasets, stores
+        from tokengeometry.activations import write_pixels
+        from torch.utils.data import DataLoader
+        # Half of them, for the time that it takes to draw images.
+        samples = range(len(stores.open_store(source)["sample"]) // 2)
+        split = datasets.open_split("FakeData", {"size": len(samples), "image_size": [3, 64, 64]}, ".")
+        model = {"image_size": [64, 64], "in_chans": 3, "patch_size": [4, 4], "grid": [16, 16], "mean": [0.5] * 3,
+                 "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 1, "crop_mode": "center"}
+        images = datasets.Images(split, samples, datasets.transform(model))
+        write_pixels(out, DataLoader(images, batch_size=64), model, samples)
+    """,
     "layer": """
         import torch
         from timm.models.vision_transformer import VisionTransformer
@@ -27,17 +38,22 @@ JOBS = {
     """,
     "moments": """
         from tokengeometry import moments, stores
-        moments.write(out, moments.accumulate(moments.batches(stores.open_store(source), "cpu")), dtypes=[])
+        moments.write(out, moments.accumulate(moments.batches(stores.open_store(source))), dtypes=[])
     """,
     "concatenated": """
         from tokengeometry import spectra, stores
-        spectra.write_concatenated(out, [stores.open_store(source)], 500, device="cpu")
+        spectra.write_concatenated(out, [stores.open_store(source)], 500)
     """,
     "verify": """
         from tokengeometry import stores
         stores.verify(source)
     """,
 }
+SPECTRA = """
+    from tokengeometry import spectra, stores
+    concatenated = stores.open_store(source + "/concatenated.zarr")
+    spectra.write_spectra(out, [stores.open_store(source + "/moments.zarr")] * {parts}, concatenated, device="cpu")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +73,33 @@ def sources(tmp_path_factory):
 
 def peak(job, source, out):
     """Peak resident memory of a process that does this job, in bytes."""
-    code = f"source, out = {str(source)!r}, {str(out)!r}\n{textwrap.dedent(JOBS[job])}\n{REPORT}"
+    code = f"source, out = {str(source)!r}, {str(out)!r}\n{textwrap.dedent(job)}\n{PRINT_PEAK}"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow")}
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert process.returncode == 0, process.stderr
-    return 1024 * int(process.stdout.split()[-1])
+    return int(process.stdout.split()[-1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("job", JOBS)
 def test_peak_memory_does_not_grow_with_the_samples(job, sources, tmp_path):
-    few = peak(job, sources / f"{FEW}.zarr", tmp_path / "few.zarr")
-    many = peak(job, sources / f"{MANY}.zarr", tmp_path / "many.zarr")
+    few = peak(JOBS[job], sources / f"{FEW}.zarr", tmp_path / "few.zarr")
+    many = peak(JOBS[job], sources / f"{MANY}.zarr", tmp_path / "many.zarr")
     growth = (many - few) / ((MANY - FEW) * SAMPLE_BYTES)
     assert growth < 0.15
+
+
+@pytest.mark.slow
+def test_peak_memory_of_spectra_does_not_grow_with_the_parts(tmp_path):
+    tokens, features, few, many = 64, 384, 2, 6
+    scatter = np.broadcast_to(np.diag(np.arange(1.0, features + 1)), (tokens, features, features))
+    with stores.create(tmp_path / "moments.zarr", samples=1000, dtypes=["float32"]) as store:
+        store.write("mean", np.zeros((tokens, features)), ("token", "feature"))
+        store.write("scatter", scatter, ("token", "feature", "other_feature"))
+        store.write("gram", np.eye(tokens), ("token", "other_token"))
+    with stores.create(tmp_path / "concatenated.zarr", samples=1000) as store:
+        store.write("eigenvalues", np.arange(1000.0)[::-1], ("rank",))
+        store.write("floor", 1e-12, ())
+    peaks = [peak(SPECTRA.format(parts=parts), tmp_path, tmp_path / f"{parts}.zarr") for parts in (few, many)]
+    assert (peaks[1] - peaks[0]) / ((many - few) * scatter.nbytes) < 0.15

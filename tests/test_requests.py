@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import json
 import re
 
 import pytest
@@ -76,6 +77,18 @@ def test_memory_asked_for_covers_the_measured_peak_and_is_at_most_twice_it(finis
 def test_resources_are_unknown_before_the_model_is_and_a_dry_run_says_so(small_workflow):
     said = small_workflow.run("--dry-run", "alpha").stdout
     assert re.search(r"^rule moments:\n(?:    .*\n)*?    resources: .*mem_mb=<TBD>", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("earlier", [{"architecture": "vit_base_patch8_224"}, {"image_size": [224, 224]}])
+def test_resources_are_unknown_until_a_model_described_otherwise_is_made_again(small_workflow, earlier):
+    now = {"architecture": SMALL["models"]["tiny"]["architecture"], "image_size": [64, 64], "depth": 12}
+    small_workflow.path("models", "tiny").mkdir(parents=True)
+    description = small_workflow.path("models", "tiny", "model.json")
+    moments = r"^rule moments:\n(?:    .*\n)*?    resources: .*mem_mb="
+    for model, memory in ((now, r"\d+"), (now | earlier, "<TBD>")):
+        description.write_text(json.dumps(VIT_B_8 | model))
+        said = small_workflow.run("--dry-run", "alpha").stdout
+        assert re.search(moments + memory, said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -48,11 +48,11 @@ def layer(tmp_path):
     parts, sums = [], []
     for number, (start, stop) in enumerate(cut(SAMPLES, 40)):
         part = write_part(tmp_path / f"activations_{number}.zarr", activations[start:stop])
-        accumulated = moments.accumulate(moments.batches(part, "cpu", batch_bytes=1))
+        accumulated = moments.accumulate(moments.batches(part, batch_bytes=1))
         moments.write(tmp_path / f"moments_{number}.zarr", accumulated, dtypes=["float32", "float32"])
         parts.append(part)
         sums.append(stores.open_store(tmp_path / f"moments_{number}.zarr"))
-    spectra.write_concatenated(tmp_path / "concatenated.zarr", parts, SAMPLES, device="cpu")
+    spectra.write_concatenated(tmp_path / "concatenated.zarr", parts, SAMPLES)
     spectra.write_spectra(
         tmp_path / "spectra.zarr", sums, stores.open_store(tmp_path / "concatenated.zarr"), device="cpu"
     )
@@ -85,11 +85,10 @@ def test_concatenated_spectrum_equals_spectrum_of_concatenated_tokens(layer):
     np.testing.assert_allclose(store["concatenated"][:count], expected[:count], rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("pieces", [(256, 8192), (7, 11)])
+@pytest.mark.parametrize("piece_bytes", [2**26, 4000, 1])
 @pytest.mark.parametrize(("samples", "block_bytes"), [(5, 1), (9, 1), (50, 2000), (90, 10**9)])
-def test_concatenated_spectrum_does_not_depend_on_its_blocks(layer, monkeypatch, samples, block_bytes, pieces):
-    monkeypatch.setattr(spectra, "ROWS_AT_ONCE", pieces[0])
-    monkeypatch.setattr(spectra, "FEATURES_AT_ONCE", pieces[1])
+def test_concatenated_spectrum_does_not_depend_on_its_blocks(layer, monkeypatch, samples, block_bytes, piece_bytes):
+    monkeypatch.setattr(spectra, "PIECE_BYTES", piece_bytes)
     activations, parts, _, _ = layer
     subset = spectra.Samples(parts, samples)
     values, mean_square = spectra.concatenated(subset, block_bytes=block_bytes)
@@ -97,6 +96,27 @@ def test_concatenated_spectrum_does_not_depend_on_its_blocks(layer, monkeypatch,
     expected = np.linalg.eigvalsh(np.cov(whole.T, bias=True))[::-1][: len(values)]
     np.testing.assert_allclose(values, expected, rtol=1e-8, atol=1e-11)
     assert mean_square == pytest.approx((whole**2).mean(), rel=1e-12)
+
+
+def test_sums_by_torch_as_on_a_gpu_equal_those_by_numpy():
+    activations = make_activations()
+    expected = moments_of(activations)
+    sums = moments._SumsOnGPU(torch.from_numpy(activations[0]).double(), 1)
+    for batch in torch.from_numpy(activations).split(17):
+        sums.add(batch)
+    found = sums.moments()
+    for name in ("mean", "scatter", "gram"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("block_bytes", [2000, 10**9])
+def test_the_sample_gram_by_torch_as_on_a_gpu_equals_that_by_numpy(monkeypatch, block_bytes):
+    activations = make_activations()
+    expected = spectra.concatenated(activations, block_bytes=block_bytes)
+    monkeypatch.setattr(spectra, "_OnCPU", lambda: spectra._OnGPU("cpu"))
+    found = spectra.concatenated(activations, block_bytes=block_bytes)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-9, atol=1e-12)
+    assert found[1] == pytest.approx(expected[1], rel=1e-12)
 
 
 def test_alpha_equals_least_squares_on_sklearn_spectra(layer):
@@ -195,5 +215,5 @@ def test_parts_cover_every_sample_once_and_growth_leaves_full_parts_alone():
 
 def test_memory_is_bounded_by_the_batch_not_the_samples(tmp_path):
     part = write_part(tmp_path / "part.zarr", make_activations(64))
-    sizes = {len(batch) for batch in moments.batches(part, "cpu", batch_bytes=8 * TOKENS * FEATURES * 20)}
+    sizes = {len(batch) for batch in moments.batches(part, batch_bytes=8 * TOKENS * FEATURES * 20)}
     assert sizes == {16}

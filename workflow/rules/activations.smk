@@ -6,7 +6,7 @@ ACTIVATIONS = (
 
 rule activations:
     input:
-        every_store(ACTIVATIONS),
+        kept_activations,
 
 
 rule pixels:

@@ -15,6 +15,9 @@ os.environ.update(
         sys.path[:1] + [p for p in [os.environ.get("PYTHONPATH")] if p]
     )
 )
+# glibc gives freed memory back to the system and fetches it again, page by page, for every batch.
+for variable in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+    os.environ.setdefault(variable, str(2**32))
 
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.fingerprint import fingerprint
@@ -24,6 +27,7 @@ from tokengeometry.study import (
     Study,
     check_keys,
     check_known,
+    is_of,
 )
 from tokengeometry.summary import summarise
 
@@ -122,12 +126,17 @@ def every_split(path):
     return sorted({path.format(**vars(branch)) for branch in study.branches})
 
 
-def every_store(path):
-    """The path for every branch, analysed or passed layer, and part."""
+def kept_activations(_wildcards):
+    """The stores of every branch, analysed layer and part; an end where they would be deleted at once."""
+    if not (config["activations"]["keep"] or workflow.storage_settings.notemp):
+        sys.exit(
+            "error: activations.keep: false deletes the stores that the target activations asks for; "
+            "make it true, or add --notemp"
+        )
     return [
-        path.format(**vars(branch), layer=f"{layer:02d}", part=f"{part:03d}")
+        ACTIVATIONS.format(**vars(branch), layer=f"{layer:02d}", part=f"{part:03d}")
         for branch in study.branches
-        for layer in range(max(study.layers(branch.model)) + 1)
+        for layer in study.layers(branch.model)
         for part in range(len(study.parts(branch.dataset, branch.split)))
     ]
 

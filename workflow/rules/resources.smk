@@ -41,11 +41,14 @@ def read_description(path, _modified):
 
 
 def description(name, wildcards):
-    """The content of model.json; None while it isn't there, {} where it isn't needed."""
+    """The content of model.json; None while it isn't there or has yet to be made again, {} where it isn't needed."""
     if name in FETCH_RULES or "model" not in wildcards.keys():
         return {}
     path = Path(rules.model.output.description.format(model=wildcards.model))
-    return read_description(path, path.stat().st_mtime_ns) if path.exists() else None
+    if not path.exists():
+        return None
+    model = read_description(path, path.stat().st_mtime_ns)
+    return model if is_of(model, config["models"][wildcards.model]) else None
 
 
 def most_threads():

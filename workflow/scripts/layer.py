@@ -6,6 +6,7 @@ In: layer ℓ−1's store and the weights. Out: layer ℓ's store.
 import json
 from pathlib import Path
 
+import torch
 from tokengeometry import devices
 from tokengeometry.activations import write_layer
 from tokengeometry.logs import log_to
@@ -24,7 +25,7 @@ with log_to(snakemake.log[0]):
             snakemake.input.weights,
             layers=[layer],
             device=device,
-            dtype=devices.PRECISIONS[snakemake.params.precision],
+            dtype=getattr(torch, snakemake.params.precision),
         ),
         layer,
         batch_size=compute["batch_size"],

@@ -7,11 +7,11 @@ from tokengeometry import devices, moments, stores
 from tokengeometry.logs import log_to
 
 with log_to(snakemake.log[0]):
-    device = devices.prepare(snakemake.config["compute"]["device"], snakemake.threads)
+    device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)
     activations = stores.open_store(snakemake.input.store)
     moments.write(
         snakemake.output.store,
-        moments.accumulate(moments.batches(activations, devices.double_precision(device))),
+        moments.accumulate(moments.batches(activations), device=device, threads=snakemake.threads),
         dtypes=[activations.attributes["compute_dtype"], str(activations["activations"].dtype)],
         **dict(snakemake.wildcards.items()),
     )

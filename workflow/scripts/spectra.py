@@ -7,12 +7,12 @@ from tokengeometry import devices, spectra, stores
 from tokengeometry.logs import log_to
 
 with log_to(snakemake.log[0]):
-    device = devices.prepare(snakemake.config["compute"]["device"], snakemake.threads)
+    device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)
     spectra.write_spectra(
         snakemake.output.store,
         [stores.open_store(path) for path in snakemake.input.stores],
         stores.open_store(snakemake.input.concatenated),
-        device=devices.double_precision(device),
+        device=device,
         threads=snakemake.threads,
         **dict(snakemake.wildcards.items()),
     )

@@ -1,11 +1,7 @@
 """Where and how exactly to compute."""
 
-import torch
-
 from tokengeometry import gpus
 from tokengeometry.errors import StudyError
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def prepare(device, threads):
@@ -29,6 +25,8 @@ def prepare(device, threads):
     StudyError
         If the device that was asked for is not there.
     """
+    import torch
+
     torch.set_num_threads(threads)
     # TF32 would keep 10 of float32's 23 bits, also in the patch embedding's convolution.
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -45,6 +43,25 @@ def prepare(device, threads):
     return torch.device("cuda", gpus.claim(names))
 
 
-def double_precision(device):
-    """The device for float64 work: the same, or the CPU where the device has no float64 (mps)."""
-    return torch.device("cpu") if device.type == "mps" else device
+def for_sums(device, threads, gpu):
+    """The device for sums and eigenvalues, which are made in float64: CUDA, or else the CPU without torch.
+
+    Parameters
+    ----------
+    device, threads
+        As of `prepare`.
+    gpu : int
+        How many GPUs the job was given.
+
+    Returns
+    -------
+    torch.device or "cpu"
+
+    Raises
+    ------
+    StudyError
+        As of `prepare`.
+    """
+    if device == "cuda" or gpu:
+        return prepare(device, threads)
+    return "cpu"

@@ -5,7 +5,11 @@ and the Gram matrix Σ_n ⟨x_s − μ_s, x_t − μ_t⟩ of the tokens. Batches
 provisional mean; parts are merged by the pairwise update of Chan, Golub & LeVeque (1983).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tokengeometry import stores
 from tokengeometry.blocks import BATCH_BYTES
@@ -13,7 +17,7 @@ from tokengeometry.blocks import BATCH_BYTES
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments of one layer's tokens about their means; all arrays are torch tensors, or all numpy arrays.
+    """Moments of one layer's tokens about their means.
 
     Attributes
     ----------
@@ -25,9 +29,9 @@ class Moments:
     """
 
     count: int
-    mean: object
-    scatter: object
-    gram: object
+    mean: np.ndarray
+    scatter: np.ndarray | None
+    gram: np.ndarray
 
     def merge(self, other):
         """The moments of both sets of samples together."""
@@ -45,63 +49,165 @@ class Moments:
         )
 
 
-def accumulate(batches):
+class _Sums:
+    """Sums over samples about a provisional mean, in float64 on the CPU.
+
+    Parameters
+    ----------
+    origin : array, (token, feature), float64
+        The provisional mean.
+    threads : int
+    """
+
+    def __init__(self, origin, threads):
+        tokens, features = origin.shape
+        self.origin = origin
+        self.count = 0
+        self.total = np.zeros((tokens, features))
+        self.scatter = np.zeros((tokens, features, features))
+        self.gram = np.zeros((tokens, tokens))
+        self._threads = threads
+
+    def add(self, batch):
+        """Take in samples, (sample, token, feature)."""
+        samples, tokens, features = batch.shape
+        centred = np.empty((tokens, samples, features))
+
+        def add_token(token):
+            values = centred[token]
+            np.subtract(batch[:, token], self.origin[token], out=values)
+            self.total[token] += values.sum(axis=0)
+            # Of a matrix with itself, numpy computes one triangle.
+            self.scatter[token] += values.T @ values
+
+        with threadpool_limits(1), ThreadPoolExecutor(self._threads) as pool:
+            for _ in pool.map(add_token, range(tokens)):
+                pass
+        flat = centred.reshape(tokens, -1)
+        with threadpool_limits(self._threads):
+            self.gram += flat @ flat.T
+        self.count += samples
+
+    def moments(self):
+        """The moments of all samples so far; the sums are used up."""
+        offset = self.total / self.count
+        for scatter, step in zip(self.scatter, offset, strict=True):
+            scatter -= self.count * np.outer(step, step)
+        self.gram -= self.count * (offset @ offset.T)
+        return Moments(self.count, self.origin + offset, self.scatter, self.gram)
+
+
+class _SumsOnGPU:
+    """The same in a CUDA device's memory, of torch tensors on that device."""
+
+    def __init__(self, origin, _threads):
+        tokens, features = origin.shape
+        self.origin = origin
+        self.count = 0
+        self.total = origin.new_zeros(tokens, features)
+        self.scatter = origin.new_zeros(tokens, features, features)
+        self.gram = origin.new_zeros(tokens, tokens)
+
+    def add(self, batch):
+        centred = batch.permute(1, 0, 2).to(self.origin.dtype) - self.origin[:, None]
+        self.total += centred.sum(dim=1)
+        self.scatter.baddbmm_(centred.transpose(1, 2), centred)
+        flat = centred.flatten(start_dim=1)
+        self.gram.addmm_(flat, flat.T)
+        self.count += len(batch)
+
+    def moments(self):
+        offset = self.total / self.count
+        self.scatter.baddbmm_(offset[:, :, None], offset[:, None, :], alpha=-self.count)
+        self.gram.addmm_(offset, offset.T, alpha=-self.count)
+        arrays = self.origin + offset, self.scatter, self.gram
+        return Moments(self.count, *(array.cpu().numpy() for array in arrays))
+
+
+class Accumulator:
+    """Moments of a stream of samples, taken in batch by batch.
+
+    Parameters
+    ----------
+    device : torch.device or str
+        "cpu" computes by numpy, without torch; a CUDA device holds the sums.
+    threads : int
+        Of the CPU: each takes tokens of its own.
+    """
+
+    def __init__(self, device="cpu", threads=1):
+        self._device = device
+        self._threads = threads
+        self._sums = None
+
+    def add(self, batch):
+        """Take in samples: an array or a torch tensor, (sample, token, feature), of any float dtype."""
+        if str(self._device) == "cpu":
+            batch = np.asarray(batch)
+            first = batch[0].astype(np.float64)
+        else:
+            import torch
+
+            batch = torch.as_tensor(batch).to(self._device)
+            first = batch[0].double()
+        if self._sums is None:
+            # A token that is the same in every sample is its own mean, exactly.
+            origin = first + (batch[:32] - first).mean(0)
+            sums = _Sums if isinstance(origin, np.ndarray) else _SumsOnGPU
+            self._sums = sums(origin, self._threads)
+        self._sums.add(batch)
+
+    def moments(self):
+        """The moments of all samples so far; nothing can be added after it.
+
+        Raises
+        ------
+        ValueError
+            If there were none.
+        """
+        if self._sums is None:
+            raise ValueError("no samples to accumulate")
+        return self._sums.moments()
+
+
+def accumulate(batches, *, device="cpu", threads=1):
     """The moments of a stream of samples.
 
     Parameters
     ----------
-    batches : iterable of torch.Tensor, (sample, token, feature)
-        At least one; of any float dtype, on one device.
+    batches : iterable of arrays or torch tensors, (sample, token, feature)
+        At least one; of any float dtype.
+    device, threads
+        As of `Accumulator`.
 
     Returns
     -------
     Moments
-        On the batches' device.
     """
-    import torch
-
-    count = 0
+    accumulator = Accumulator(device, threads)
     for batch in batches:
-        tokens = batch.permute(1, 0, 2).to(torch.float64, memory_format=torch.contiguous_format)
-        if count == 0:
-            origin = tokens.mean(dim=1)
-            total = torch.zeros_like(origin)
-            scatter = torch.zeros(*origin.shape, origin.shape[1], dtype=torch.float64, device=batch.device)
-            gram = torch.zeros(len(origin), len(origin), dtype=torch.float64, device=batch.device)
-        tokens -= origin[:, None]
-        total += tokens.sum(dim=1)
-        scatter.baddbmm_(tokens.transpose(1, 2), tokens)
-        flat = tokens.flatten(start_dim=1)
-        gram.addmm_(flat, flat.T)
-        count += len(batch)
+        accumulator.add(batch)
         # Before the next batch is read, not after.
-        del batch, tokens, flat
-    if count == 0:
-        raise ValueError("no samples to accumulate")
-    offset = total / count
-    scatter.baddbmm_(offset[:, :, None], offset[:, None, :], alpha=-count)
-    gram.addmm_(offset, offset.T, alpha=-count)
-    return Moments(count, origin + offset, scatter, gram)
+        del batch
+    return accumulator.moments()
 
 
-def batches(store, device, *, batch_bytes=BATCH_BYTES):
+def batches(store, *, batch_bytes=BATCH_BYTES):
     """An activation store's samples in batches of whole chunks, about `batch_bytes` each in float64."""
-    import torch
-
     activations = store["activations"]
     row = 8 * activations.shape[1] * activations.shape[2]
     chunk = activations.chunks[0]
     step = max(1, batch_bytes // (row * chunk)) * chunk
     for start in range(0, len(activations), step):
-        yield torch.from_numpy(activations[start : start + step]).to(device)
+        yield activations[start : start + step]
 
 
 def write(path, moments, /, **attributes):
     """Write moments as a store."""
     with stores.create(path, samples=moments.count, **attributes) as store:
-        store.write("mean", moments.mean.cpu(), ("token", "feature"))
-        store.write("scatter", moments.scatter.cpu(), ("token", "feature", "other_feature"))
-        store.write("gram", moments.gram.cpu(), ("token", "other_token"))
+        store.write("mean", moments.mean, ("token", "feature"))
+        store.write("scatter", moments.scatter, ("token", "feature", "other_feature"))
+        store.write("gram", moments.gram, ("token", "other_token"))
 
 
 def token_blocks(store):
@@ -125,7 +231,6 @@ def read_merged(parts, tokens=slice(None), *, scatter=True):
     Returns
     -------
     Moments
-        Of numpy arrays.
     """
 
     def part(store):

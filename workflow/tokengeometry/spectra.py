@@ -7,7 +7,6 @@ with a floor below which they are rounding, not data.
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -16,8 +15,8 @@ from tokengeometry.blocks import BLOCK_BYTES
 from tokengeometry.moments import read_merged, token_blocks
 from tokengeometry.rounding import eigenvalue_floor
 
-FEATURES_AT_ONCE = 2048
-ROWS_AT_ONCE = 256
+# Of a float64 copy of some features of a block of samples.
+PIECE_BYTES = 2**26
 
 
 def eigenvalues(scatter, count, *, device="cpu", threads=1):
@@ -39,7 +38,9 @@ def eigenvalues(scatter, count, *, device="cpu", threads=1):
     -------
     array, (matrix, rank), float64, descending
     """
-    if torch.device(device).type == "cuda":
+    if str(device) != "cpu":
+        import torch
+
         values = torch.linalg.eigvalsh(torch.from_numpy(scatter).to(device)).cpu().numpy()
     else:
         with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
@@ -54,7 +55,7 @@ class PooledScatter:
         self.count = 0
 
     def add(self, moments):
-        """Take in a block of tokens (`Moments` of numpy arrays)."""
+        """Take in the moments of a block of tokens."""
         tokens = len(moments.mean)
         total = moments.count * tokens
         mean = moments.mean.mean(axis=0)
@@ -99,7 +100,38 @@ class Samples:
         return values
 
 
-def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
+class _OnCPU:
+    """What `concatenated` needs beyond the operators that numpy and torch share, by numpy."""
+
+    def zeros(self, *shape):
+        return np.zeros(shape)
+
+    def double(self, values):
+        return np.array(values, dtype=np.float64)
+
+    def eigenvalues(self, matrix):
+        return np.linalg.eigvalsh(matrix)
+
+
+class _OnGPU:
+    """The same in a CUDA device's memory, by torch."""
+
+    def __init__(self, device):
+        import torch
+
+        self._torch, self._device = torch, device
+
+    def zeros(self, *shape):
+        return self._torch.zeros(shape, dtype=self._torch.float64, device=self._device)
+
+    def double(self, values):
+        return self._torch.as_tensor(values).to(self._device, self._torch.float64, copy=True)
+
+    def eigenvalues(self, matrix):
+        return self._torch.linalg.eigvalsh(matrix).cpu().numpy()
+
+
+def concatenated(activations, *, device="cpu", threads=1, block_bytes=BLOCK_BYTES):
     """Eigenvalues of the covariance of all tokens concatenated: N samples in T·D dimensions.
 
     They are those of the centred N×N Gram matrix of the samples divided by N, which is summed tile by
@@ -108,8 +140,11 @@ def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
     Parameters
     ----------
     activations : array-like, (sample, token, feature)
-        Sliced along its first axis only.
-    device : torch.device
+        Sliced along its first axis only; the slices are arrays or torch tensors.
+    device : torch.device or str
+        "cpu" computes by numpy, without torch; a CUDA device holds the Gram matrix.
+    threads : int
+        Of the CPU's linear algebra.
     block_bytes : int
         Of a block of samples.
 
@@ -123,44 +158,51 @@ def concatenated(activations, *, device="cpu", block_bytes=BLOCK_BYTES):
     width = tokens * features
     rows = max(1, block_bytes // (activations.dtype.itemsize * width))
     edges = np.linspace(0, samples, -(-samples // rows) + 1).astype(int)
+    step = max(1, PIECE_BYTES // (8 * min(rows, samples)))
+    backend = _OnCPU() if str(device) == "cpu" else _OnGPU(device)
+    gram, origin = backend.zeros(samples, samples), backend.zeros(width)
 
     def block(index):
         values = activations[edges[index] : edges[index + 1]]
-        return np.ascontiguousarray(values).reshape(len(values), width)
+        return values.reshape(len(values), width)
 
-    gram = torch.zeros(samples, samples, dtype=torch.float64, device=device)
-    origin = torch.from_numpy(block(0).mean(axis=0, dtype=np.float64)).to(device)
     squares = 0.0
     pairs = [(i, j) for i in range(len(edges) - 1) for j in range(i + 1)]
-    for i, j in tqdm(pairs, desc="sample Gram", unit="pair of blocks", mininterval=5):
-        if j == 0:
-            left = torch.from_numpy(block(i))
-        right = left if j == i else torch.from_numpy(block(j))
-        corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-        for start in range(0, width, FEATURES_AT_ONCE):
-            part = slice(start, start + FEATURES_AT_ONCE)
-            a = left[:, part].to(device, torch.float64, copy=True)
+    with threadpool_limits(threads):
+        for i, j in tqdm(pairs, desc="sample Gram", unit="pair of blocks", mininterval=5):
+            if j == 0:
+                left = block(i)
+            right = left if j == i else block(j)
+            corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
+            for start in range(0, width, step):
+                part = slice(start, start + step)
+                a = backend.double(left[:, part])
+                if i == 0:
+                    origin[part] = a.mean(0)
+                a -= origin[part]
+                if j == i:
+                    # Of a matrix with itself, numpy computes one triangle.
+                    corner += a @ a.T
+                    squares += float(2 * origin[part] @ a.sum(0) + len(a) * (origin[part] @ origin[part]))
+                    continue
+                b = backend.double(right[:, part])
+                b -= origin[part]
+                corner += a @ b.T
+            # Before the next blocks are read.
+            del right
             if j == i:
-                squares += torch.linalg.vector_norm(a).item() ** 2
-            a -= origin[part]
-            b = a if j == i else right[:, part].to(device, torch.float64, copy=True).sub_(origin[part])
-            for top in range(0, len(a), ROWS_AT_ONCE):
-                strip = slice(top, top + ROWS_AT_ONCE)
-                # Only the lower triangle is summed.
-                columns = slice(top + ROWS_AT_ONCE if j == i else len(b))
-                corner[strip, columns].addmm_(a[strip], b[columns].T)
-        # Before the next blocks are read.
-        del right
-        if j == i:
-            del left
-    gram.tril_().add_(gram.tril(-1).T)
-    row_mean = gram.mean(dim=0)
-    gram -= row_mean[:, None] + row_mean[None, :] - row_mean.mean()
-    values = torch.linalg.eigvalsh(gram).flip(0)[: min(samples, width)] / samples
-    return values.cpu().numpy(), squares / (samples * width)
+                squares += float(corner.trace())
+                del left
+            else:
+                gram[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = corner.T
+        row_mean = gram.mean(0)
+        gram -= row_mean[:, None]
+        gram -= row_mean[None, :] - row_mean.mean()
+        values = backend.eigenvalues(gram)[::-1][: min(samples, width)] / samples
+    return values, squares / (samples * width)
 
 
-def write_concatenated(path, parts, count, /, *, device, **attributes):
+def write_concatenated(path, parts, count, /, *, device="cpu", threads=1, **attributes):
     """Write the spectrum of all tokens concatenated, of the first `count` samples of the parts.
 
     Parameters
@@ -169,19 +211,20 @@ def write_concatenated(path, parts, count, /, *, device, **attributes):
         The store to make: `eigenvalues` (rank,), `floor` ().
     parts : sequence of open activation stores
     count : int
-    device : torch.device
+    device, threads
+        See `concatenated`.
     **attributes
         Kept with the store.
     """
     samples = Samples(parts, count)
-    values, mean_square = concatenated(samples, device=device)
+    values, mean_square = concatenated(samples, device=device, threads=threads)
     dtypes = [parts[0].attributes["compute_dtype"], str(samples.dtype)]
     with stores.create(path, samples=samples.shape[0], **attributes) as store:
         store.write("eigenvalues", values, ("rank",))
         store.write("floor", eigenvalue_floor(values[0], mean_square, len(values), dtypes), ())
 
 
-def write_spectra(path, parts, concatenated_spectrum, /, *, device, threads=1, **attributes):
+def write_spectra(path, parts, concatenated_spectrum, /, *, device="cpu", threads=1, **attributes):
     """Write all spectra of a layer.
 
     Parameters
