@@ -21,9 +21,9 @@ def layer(folder, activations):
     activations = activations.astype(np.float32)
     with stores.create(folder / "activations.zarr", compute_dtype="float32") as store:
         store.write("activations", activations, ("sample", "token", "feature"))
-    moments.write(folder / "moments.zarr", moments.accumulate([torch.from_numpy(activations)]), dtypes=DTYPES)
+    moments.write(folder / "moments.zarr", moments.accumulate([activations]), dtypes=DTYPES)
     opened = [stores.open_store(folder / "activations.zarr")]
-    spectra.write_concatenated(folder / "concatenated.zarr", opened, len(activations), device="cpu")
+    spectra.write_concatenated(folder / "concatenated.zarr", opened, len(activations))
     spectra.write_spectra(
         folder / "spectra.zarr",
         [stores.open_store(folder / "moments.zarr")],
@@ -92,8 +92,8 @@ def test_a_range_that_no_token_fills_gives_empty_tables_and_figures_that_say_so(
 
 def test_a_part_of_one_sample_adds_up_like_any_other(tmp_path):
     activations = random(5).astype(np.float32)
-    whole = moments.accumulate([torch.from_numpy(activations)])
-    parts = [moments.accumulate([torch.from_numpy(part)]) for part in (activations[:4], activations[4:])]
+    whole = moments.accumulate([activations])
+    parts = [moments.accumulate([part]) for part in (activations[:4], activations[4:])]
     merged = parts[0].merge(parts[1])
     assert not parts[1].scatter.any()
     np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-10, atol=1e-12)

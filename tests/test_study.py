@@ -201,7 +201,7 @@ def test_a_key_that_stands_twice_in_the_file_is_refused(tmp_path):
         ("models.dinov2_vits14.layers", [0, 6, 13], "layers: 13 is beyond the last layer of the model, 12"),
         ("fit.ranks", [10, 385], "fit.ranks: 385 is beyond the rank .* 384 features; .* at most 384"),
         ("figures.eigenspectrum.token", "16,0", "token: '16,0' is outside .* 16 rows and 16 columns"),
-        ("figures.eigenspectrum.token", "reg_1", "has no token 'reg_1'; its prefix tokens: cls"),
+        ("figures.eigenspectrum.token", "reg_1", "no token 'reg_1'; .*: cls; a spatial token, .* '0,0'"),
     ],
 )
 def test_what_does_not_fit_the_model_is_refused(key, value, message):
@@ -249,6 +249,10 @@ def test_what_lies_in_the_results_is_checked_before_a_run(tmp_path):
     description.unlink()
     images = tmp_path / "data/fashion_mnist/splits/test.json"
     images.parent.mkdir(parents=True)
-    images.write_text('{"test": 1999}')
+    made = {"class": "FashionMNIST", "arguments": {"train": False}, "images": 1999}
+    images.write_text(json.dumps(made))
     with pytest.raises(StudyError, match="2000 is more than the 1999 images of fashion_mnist/test"):
+        check_known(DEFAULT, tmp_path)
+    for made_again in (made | {"class": "MNIST"}, made | {"arguments": {"train": True}}, {"test": 1999}):
+        images.write_text(json.dumps(made_again))
         check_known(DEFAULT, tmp_path)

@@ -133,6 +133,42 @@ def test_a_layer_with_gaps_and_a_token_without_any_alpha_are_left_out():
     np.testing.assert_array_equal(np.delete(clusters.label, 7), np.delete(np.repeat([3, 1, 2], 30), 7))
 
 
+def test_a_token_with_an_alpha_at_few_layers_takes_none_from_the_others():
+    table = planted_trajectories()
+    table[7, 1:] = np.nan
+    tokens, layers = complete_trajectories(table)
+    assert np.flatnonzero(~tokens).tolist() == [7]
+    assert layers.all()
+
+
+def test_tokens_without_an_alpha_at_layer_0_alone_stay_however_many():
+    table = planted_trajectories()
+    table[:60, 0] = np.nan
+    tokens, layers = complete_trajectories(table)
+    assert tokens.all()
+    assert layers.tolist() == [False] + [True] * 5
+
+
+def test_the_layers_that_few_tokens_have_do_not_cost_the_others_their_cluster():
+    table = planted_trajectories()
+    table[1:, :5] = np.nan
+    tokens, layers = complete_trajectories(table)
+    assert tokens.all()
+    assert layers.tolist() == [False] * 5 + [True]
+
+
+def test_a_token_without_cluster_has_its_reason(tmp_path):
+    exponents = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]
+    layers = {
+        layer: spectra_store(tmp_path / f"{layer}.zarr", layer, [*exponents[:6], None, last])
+        for layer, last in ((1, 1.7), (2, None), (3, None))
+    }
+    alpha = alpha_table(layers, MODEL, **FIT)
+    table = cluster_table(alpha, cluster_trajectories(trajectories(alpha).to_numpy(), 2, neighbors=3))
+    assert table.reason.tolist() == [""] * 4 + ["no alpha at any layer", "alpha at too few layers"]
+    assert table.mean_alpha.to_numpy()[:4] == pytest.approx([1.2, 1.3, 1.4, 1.5])
+
+
 def test_without_trajectories_there_are_no_clusters(alpha):
     clusters = cluster_trajectories(np.full((20, 3), np.nan), 3)
     assert not clusters.label.any()

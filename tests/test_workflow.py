@@ -171,6 +171,26 @@ def test_a_dry_run_is_fast_and_needs_neither_torch_nor_network(finished, tmp_pat
     assert re.search(r"^total +\d\d$", output, re.MULTILINE)
 
 
+def test_the_target_activations_is_refused_where_they_are_not_kept(small_workflow):
+    small_workflow.configure(copy.deepcopy(SMALL) | {"activations": {"dtype": "float32", "keep": False}})
+    process = small_workflow.run("--dry-run", "activations", check=False)
+    assert process.returncode == 1
+    *_, last = process.stdout.splitlines()
+    assert last.startswith("error: activations.keep: false deletes the stores that the target activations asks for; ")
+    assert "Traceback" not in process.stdout
+    assert small_workflow.run("--dry-run", "--notemp", "activations").returncode == 0
+
+
+def test_the_target_activations_asks_for_the_analysed_layers_alone(small_workflow):
+    config = copy.deepcopy(SMALL)
+    config["models"]["tiny"]["layers"] = [1, 3]
+    small_workflow.configure(config)
+    said = small_workflow.run("--dry-run", "activations").stdout
+    (rule,) = re.findall(r"^(?:local)?rule activations:\n    input: (.*)", said, re.MULTILINE)
+    assert sorted(set(re.findall(r"layer_\d\d", rule))) == ["layer_01", "layer_03"]
+    assert re.search(r"^layer +6$", said, re.MULTILINE)
+
+
 def test_temporary_activations_are_gone_after_the_run_and_tables_are_the_same(finished, small_workflow):
     config = copy.deepcopy(SMALL)
     config["activations"]["keep"] = config["moments"]["keep"] = False

@@ -28,7 +28,9 @@ class Clusters:
 def complete_trajectories(trajectories):
     """Which tokens and layers make trajectories without a gap.
 
-    Tokens with no α at any layer are left out, then every layer at which one of the others has none.
+    A token is left out that has an α at less than half as many layers as the median token with any: one
+    that has few would cost all others the layers where it has none. Every layer at which one of the remaining
+    tokens has none is left out then.
 
     Parameters
     ----------
@@ -41,8 +43,11 @@ def complete_trajectories(trajectories):
     layers : array of bool, (layer,)
     """
     defined = ~np.isnan(trajectories)
-    tokens = defined.any(axis=1)
-    return tokens, defined[tokens].all(axis=0) if tokens.any() else np.zeros(trajectories.shape[1], bool)
+    counts = defined.sum(axis=1)
+    if not counts.any():
+        return np.zeros(defined.shape[0], bool), np.zeros(defined.shape[1], bool)
+    tokens = counts >= np.median(counts[counts > 0]) / 2
+    return tokens, defined[tokens].all(axis=0)
 
 
 def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, seed=0):

@@ -157,7 +157,7 @@ def check_model(config, name, model):
         there = ", ".join(model["prefix_tokens"]) or "none"
         raise StudyError(
             f"figures.eigenspectrum.token: model {name} has no token '{token}'; its prefix tokens: {there}; "
-            "a spatial token is 'row,column'"
+            "a spatial token, 'row,column' such as '0,0', is there in every model"
         )
 
 
@@ -183,21 +183,33 @@ def check_dataset(config, name, sizes):
             raise StudyError(f"{key}: {samples} is more than the {sizes[split]} images of {name}/{split}")
 
 
+def is_of(model, settings):
+    """Whether a `model.json` is of the model that a configuration describes, or of an earlier one of that name.
+
+    Parameters
+    ----------
+    model : dict
+        The content of `model.json`.
+    settings : dict
+        The configuration's `models.NAME`.
+    """
+    return model["architecture"] == settings["architecture"] and settings["image_size"] in model["image_size"]
+
+
 def check_known(config, results):
     """Check against the models and data sets that lie in `results` already; the others when they are made.
 
-    A model that the configuration now describes otherwise will be made again, and checked then.
+    A model or a split that the configuration now describes otherwise will be made again, and checked then.
     """
     for name, settings in config["models"].items():
         model = _known(Path(results, "models", name, "model.json"))
-        if model is None or model["architecture"] != settings["architecture"]:
-            continue
-        if settings["image_size"] in model["image_size"]:
+        if model and is_of(model, settings):
             check_model(config, name, model)
     for name, settings in config["datasets"].items():
-        for split in settings["splits"]:
-            if sizes := _known(Path(results, "data", name, "splits", f"{split}.json")):
-                check_dataset(config, name, sizes)
+        for split, its in settings["splits"].items():
+            made = _known(Path(results, "data", name, "splits", f"{split}.json")) or {}
+            if (made.get("class"), made.get("arguments")) == (settings["class"], its["arguments"]):
+                check_dataset(config, name, {split: made["images"]})
 
 
 def _known(path):

@@ -155,7 +155,8 @@ def cluster_table(alpha, clusters):
     table = trajectories(alpha)
     places = alpha[alpha.kind == "spatial"].drop_duplicates("token").set_index("token")
     complete, _ = complete_trajectories(table.to_numpy())
-    reason = np.where(complete, "too few complete trajectories", "no alpha at any layer")
+    gaps = np.where(table.notna().any(axis=1), "alpha at too few layers", "no alpha at any layer")
+    reason = np.where(complete, "too few complete trajectories", gaps)
     labelled = clusters.label > 0
     values = table.loc[:, clusters.layers]
     return pd.DataFrame(
