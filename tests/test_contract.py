@@ -244,7 +244,7 @@ CODE = {
     ),
     "the clustering": ({"tokengeometry/clusters.py": ("n_init=10", "n_init=11")}, CLUSTERED),
     "the moments": (
-        {"tokengeometry/moments.py": ("offset = total / count", "offset = total / (1 * count)")},
+        {"tokengeometry/moments.py": ("offset = self.total", "offset = 1 * self.total")},
         moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS, concatenated=False) | LATER,
     ),
     "the merge of moments": (
@@ -275,7 +275,7 @@ CODE = {
         EVERY_BRANCH_JOB,
     ),
     "fetching a data set": (
-        {"tokengeometry/datasets.py": ("counts[split] = len(dataset)", "counts[split] = +len(dataset)")},
+        {"tokengeometry/fetching.py": ("counts[split] = len(dataset)", "counts[split] = +len(dataset)")},
         {job("dataset", dataset="pictures", split="test")} | EVERY_BRANCH_JOB,
     ),
     "writing stores": (
@@ -323,7 +323,7 @@ CODE = {
     "comments, docstrings and formatting": (
         {
             "tokengeometry/power_law.py": ('"""Fit a power law to spectra', '"""Fit power laws  to spectra'),
-            "tokengeometry/moments.py": ("    count = 0\n    for", "    # none yet\n    count = (0)\n    for"),
+            "tokengeometry/moments.py": ("    for batch in batches:", "    # all of them\n    for batch in (batches):"),
             "tokengeometry/stores.py": ('"""Chunked, checksummed', '"""Checksummed, chunked'),
             "tokengeometry/figures/style.py": ('"font.size": 8,', "'font.size': 8,  # points"),
             "scripts/layer.py": ("int(snakemake.wildcards.layer)", "int(\n        snakemake.wildcards.layer\n    )"),

@@ -1,6 +1,9 @@
 """The ways to the environment lead to the same packages."""
 
+import os
 import re
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
@@ -43,3 +46,28 @@ def test_these_tests_run_with_the_locked_versions():
         except PackageNotFoundError:
             pytest.skip(f"not the locked environment: {requirement.name} is not installed")
         assert requirement.specifier.contains(found.partition("+")[0]), (requirement, found)
+
+
+def test_make_says_in_one_line_that_python_cannot_make_an_environment(tmp_path):
+    # As on Debian without python3-venv: venv is there, what it calls is not.
+    (tmp_path / "ensurepip.py").write_text("raise ImportError('ensurepip was imported')")
+    (tmp_path / "venv.py").write_text("print('venv was called')")
+    # As make test runs this, the make below would say that it is the second.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
+    process = subprocess.run(
+        ["make", "environment", f"VENV={tmp_path / 'made'}", f"PYTHON={sys.executable}"],
+        cwd=REPOSITORY,
+        env=environment | {"PYTHONPATH": str(tmp_path)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert process.returncode == 2
+    said, make = process.stderr.splitlines()
+    assert said == (
+        f"error: {sys.executable} cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"
+    )
+    assert make.startswith("make: ***")
+    assert "venv was called" not in process.stdout

@@ -1,5 +1,6 @@
 """A fingerprint changes with what a script does, and with nothing else."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -272,3 +273,13 @@ def test_every_script_of_the_workflow_has_a_fingerprint_within_a_second():
     found = {fingerprint(script) for script in scripts}
     assert time.process_time() - start < 1
     assert len(found) == len(scripts) > 10
+
+
+def test_code_that_fetches_images_does_not_count_where_they_are_read(tmp_path):
+    package = tmp_path / "tokengeometry"
+    shutil.copytree(REPOSITORY / "workflow/tokengeometry", package)
+    for name in ("fetching.py", "debian.py"):
+        (package / name).write_text("def fetch(*arguments):\n    return {}\n")
+    for script, counts in (("pixels.py", False), ("dataset.py", True)):
+        script = REPOSITORY / "workflow/scripts" / script
+        assert (fingerprint(script) != fingerprint(script, package)) == counts, script

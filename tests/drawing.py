@@ -1,0 +1,92 @@
+"""What the tests of figures share: small tables as the workflow writes them, and looks into a figure."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from tokengeometry.figures import style
+
+GRID = (5, 6)
+LAYERS = range(4)
+CONSTANT = 6  # the first row of tokens is constant at layer 0
+
+
+def alpha_table(prefix=("cls",), layers=LAYERS, grid=GRID, seed=0) -> pd.DataFrame:
+    """An α table as the workflow writes it: no prefix at layer 0, a constant first row there."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for layer in layers:
+        level = 1.3 + 2 * np.exp(-layer)
+        for token, name in enumerate(prefix if layer else ()):
+            rows.append((layer, token, name, "prefix", None, None, level - 0.3 + 0.1 * token, ""))
+        for spatial in range(grid[0] * grid[1]):
+            row, column = divmod(spatial, grid[1])
+            missing = layer == 0 and row == 0
+            value = np.nan if missing else level * random.uniform(0.95, 1.1)
+            reason = "constant" if missing else ""
+            token = spatial + len(prefix)
+            rows.append((layer, token, f"{row},{column}", "spatial", row, column, value, reason))
+        for kind, factor in (("pooled", 0.9), ("concatenated", 0.8)):
+            rows.append((layer, None, kind, kind, None, None, level * factor, ""))
+    columns = ["layer", "token", "name", "kind", "row", "column", "alpha", "reason"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def cluster_table(prefix=1, grid=GRID, without=()) -> pd.DataFrame:
+    """A cluster table: clusters 1, 2, 3 in turn; the tokens ``without`` one say why."""
+    places = np.arange(grid[0] * grid[1])
+    row, column = np.divmod(places, grid[1])
+    random = np.random.default_rng(1)
+    clusters = pd.DataFrame(
+        {
+            "token": places + prefix,
+            "row": row,
+            "column": column,
+            "umap_1": random.standard_normal(places.size),
+            "umap_2": random.standard_normal(places.size),
+            "cluster": places % 3 + 1.0,
+            "mean_alpha": 1.5,
+            "reason": "",
+        }
+    )
+    clusters.loc[list(without), ["umap_1", "umap_2", "cluster"]] = np.nan
+    clusters.loc[list(without), "reason"] = "undefined α"
+    return clusters
+
+
+def correlation_table(seed=0, undefined=CONSTANT) -> pd.DataFrame:
+    mean = np.random.default_rng(seed).uniform(0.3, 0.8, len(LAYERS))
+    counts = [undefined] + [0] * (len(LAYERS) - 1)
+    return pd.DataFrame({"layer": list(LAYERS), "mean": mean, "undefined_tokens": counts})
+
+
+def correlation(tokens: int, undefined=()) -> np.ndarray:
+    matrix = np.corrcoef(np.random.default_rng(tokens).standard_normal((tokens, 40)))
+    matrix[list(undefined)] = np.nan
+    matrix[:, list(undefined)] = np.nan
+    return matrix
+
+
+def spectrum(ranks=100, alpha=1.4, log_amplitude=0.7) -> np.ndarray:
+    return np.exp(log_amplitude) * np.arange(1, ranks + 1.0) ** -alpha
+
+
+def line(figure: Figure, label: str):
+    (found,) = [one for axes in figure.axes for one in axes.get_lines() if one.get_label() == label]
+    return found
+
+
+def labels(figure: Figure) -> list[str]:
+    legends = [*figure.legends, *[axes.get_legend() for axes in figure.axes if axes.get_legend()]]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
+
+
+def small_print(figure: Figure) -> str:
+    return figure.get_supxlabel().replace("\n", " ")
+
+
+def draw(figure: Figure, folder: Path) -> None:
+    style.save(figure, folder / "figure.png", folder / "figure.svg")
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert "</svg>" in (folder / "figure.svg").read_text()
