@@ -92,7 +92,7 @@ def test_peak_memory_does_not_grow_with_the_samples(job, sources, tmp_path):
 
 @pytest.mark.slow
 def test_peak_memory_of_spectra_does_not_grow_with_the_parts(tmp_path):
-    tokens, features, few, many = 64, 384, 2, 6
+    tokens, features, few, many = 64, 384, 2, 14
     scatter = np.broadcast_to(np.diag(np.arange(1.0, features + 1)), (tokens, features, features))
     with stores.create(tmp_path / "moments.zarr", samples=1000, dtypes=["float32"]) as store:
         store.write("mean", np.zeros((tokens, features)), ("token", "feature"))
