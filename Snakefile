@@ -42,6 +42,7 @@ rule all:
         rules.clusters.input,
         rules.summaries.input,
         rules.figures.input,
+        kept_stores,
 
 
 onstart:

@@ -128,6 +128,18 @@ def test_what_a_change_outdated_is_rebuilt_though_it_was_interrupted(uninterrupt
     assert workflow.planned() == everything
 
 
+def test_a_store_that_a_killed_job_deleted_is_made_again_though_what_followed_is_there(uninterrupted, tmp_path):
+    workflow = Workflow(uninterrupted.copy(tmp_path / "study"), study(seed=5))
+    store = workflow.branch / "activations/layer_00/part_000.zarr"
+    process = start(workflow)
+    while store.exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    workflow.configure(study())
+    assert "pixels" in {rule for rule, _ in workflow.planned()}
+
+
 def test_a_living_run_keeps_its_locks(uninterrupted, tmp_path):
     workflow = Workflow(uninterrupted.copy(tmp_path / "study"), study())
     (workflow.directory / ".snakemake/locks").mkdir(exist_ok=True)

@@ -133,12 +133,33 @@ def kept_activations(_wildcards):
             "error: activations.keep: false deletes the stores that the target activations asks for; "
             "make it true, or add --notemp"
         )
-    return [
-        ACTIVATIONS.format(**vars(branch), layer=f"{layer:02d}", part=f"{part:03d}")
+    return every_store(ACTIVATIONS)
+
+
+def every_store(*paths):
+    """The paths for every branch, analysed layer and part."""
+    found = {
+        path.format(**vars(branch), layer=f"{layer:02d}", part=f"{part:03d}")
+        for path in paths
         for branch in study.branches
         for layer in study.layers(branch.model)
         for part in range(len(study.parts(branch.dataset, branch.split)))
-    ]
+    }
+    return sorted(found)
+
+
+def kept_stores(_wildcards):
+    """What is to be there when the study is done, though no later file waits for it.
+
+    A killed job that was to change a store has deleted it; what was made from it before may still be there.
+    """
+    paths = [rules.concatenated.output.store, rules.spectra.output.store]
+    paths.append(rules.correlation_matrix.output.store)
+    if config["activations"]["keep"]:
+        paths.append(ACTIVATIONS)
+    if config["moments"]["keep"]:
+        paths.append(rules.moments.output.store)
+    return every_store(*paths)
 
 
 def example_spectrum(wildcards):
