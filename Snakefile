@@ -14,8 +14,19 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/locks.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/fetch.smk"
-include: "workflow/rules/activations.smk"
-include: "workflow/rules/moments.smk"
+
+
+if config["activations"]["store"]:
+
+    include: "workflow/rules/activations.smk"
+    include: "workflow/rules/moments.smk"
+
+else:
+
+    include: "workflow/rules/direct.smk"
+
+
+include: "workflow/rules/spectra.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/plan.smk"
@@ -32,6 +43,11 @@ localrules:
     summaries,
     figures,
     plan,
+
+
+rule activations:
+    input:
+        kept_activations,
 
 
 rule all:

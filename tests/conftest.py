@@ -46,7 +46,7 @@ SMALL = {
         }
     },
     "forward": {"precision": "float32"},
-    "activations": {"dtype": "float32", "keep": True},
+    "activations": {"store": True, "dtype": "float32", "keep": True},
     "moments": {"keep": True},
     "fit": {"ranks": [2, 15], "min_ranks": 8, "weights": "inverse_rank"},
     "clusters": {"count": 2, "neighbors": 5, "min_dist": 0.1, "seed": 0},

@@ -90,7 +90,7 @@ def test_nothing_goes_where_all_is_kept(tiny):
         assert jobs.disk(waves).peak == jobs.disk(waves).left == everything
 
 
-NOT_KEPT = {"activations": {"dtype": "float32", "keep": False}, "moments": {"keep": False}}
+NOT_KEPT = {"activations": {"store": True, "dtype": "float32", "keep": False}, "moments": {"keep": False}}
 
 
 def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(tiny):

@@ -137,7 +137,7 @@ def both_splits(tmp_path_factory):
         "samples": 30,
         "samples_per_part": 30,
         "models": {"tiny": SMALL["models"]["tiny"] | {"layers": [1, 2]}},
-        "activations": {"dtype": "float32", "keep": False},
+        "activations": {"store": True, "dtype": "float32", "keep": False},
         "moments": {"keep": False},
         "datasets": {
             "cifar10": {

@@ -1,12 +1,4 @@
 # The chain: layer 0 from the images, layer ℓ from layer ℓ−1's store.
-ACTIVATIONS = (
-    "results/{model}/{dataset}/{split}/activations/layer_{layer}/part_{part}.zarr"
-)
-
-
-rule activations:
-    input:
-        kept_activations,
 
 
 rule pixels:
@@ -15,8 +7,7 @@ rule pixels:
         dataset=rules.dataset.output.description,
     output:
         store=stored(
-            "results/{model}/{dataset}/{split}/activations/layer_00/part_{part}.zarr",
-            config["activations"]["keep"],
+            ACTIVATIONS.replace("{layer}", "00"), config["activations"]["keep"]
         ),
     log:
         "results/logs/pixels/{model}/{dataset}/{split}/part_{part}.log",

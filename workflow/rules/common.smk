@@ -53,6 +53,16 @@ def code(script):
     return fingerprint(WORKFLOW / "scripts" / script)
 
 
+# A layer's stores: of a part, and over all parts.
+ACTIVATIONS = (
+    "results/{model}/{dataset}/{split}/activations/layer_{layer}/part_{part}.zarr"
+)
+MOMENTS = "results/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}.zarr"
+CONCATENATED = (
+    "results/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
+)
+
+
 def stored(path, keep):
     """A store among the outputs, deleted once it has been used unless it is to be kept."""
     return directory(path) if keep else temp(directory(path))
@@ -70,7 +80,10 @@ def split_arguments(wildcards):
 
 
 def part_range(wildcards):
-    return study.parts(wildcards.dataset, wildcards.split)[int(wildcards.part)]
+    """The part's samples; the first part's where there is no such wildcard."""
+    return study.parts(wildcards.dataset, wildcards.split)[
+        int(wildcards.get("part", "000"))
+    ]
 
 
 def layers_of(path):
@@ -116,6 +129,23 @@ def every_pair(*paths):
     return [path.format(**vars(pair)) for path in paths for pair in study.pairs]
 
 
+def of_part(path, first):
+    """The path of the first part, or of any."""
+    return path.replace("{part}", "000") if first else path
+
+
+def stores_of(model, path, keep):
+    """The path for every analysed layer of a model."""
+    return [
+        stored(path.replace("{layer}", f"{layer:02d}"), keep)
+        for layer in study.layers(model)
+    ]
+
+
+def joint_samples(wildcards):
+    return study.concatenated(wildcards.dataset, wildcards.split)[0]
+
+
 def of_split(path, split):
     """The path for one split, whatever the branch's other wildcards."""
     return expand(path, split=split, allow_missing=True)
@@ -127,7 +157,11 @@ def every_split(path):
 
 
 def kept_activations(_wildcards):
-    """The stores of every branch, analysed layer and part; an end where they would be deleted at once."""
+    """The stores of every branch, analysed layer and part; an end where there would be none."""
+    if not config["activations"]["store"]:
+        sys.exit(
+            "error: activations.store: false stores none of what the target activations asks for; make it true"
+        )
     if not (config["activations"]["keep"] or workflow.storage_settings.notemp):
         sys.exit(
             "error: activations.keep: false deletes the stores that the target activations asks for; "
@@ -153,12 +187,12 @@ def kept_stores(_wildcards):
 
     A killed job that was to change a store has deleted it; what was made from it before may still be there.
     """
-    paths = [rules.concatenated.output.store, rules.spectra.output.store]
+    paths = [CONCATENATED, rules.spectra.output.store]
     paths.append(rules.correlation_matrix.output.store)
-    if config["activations"]["keep"]:
+    if config["activations"]["store"] and config["activations"]["keep"]:
         paths.append(ACTIVATIONS)
     if config["moments"]["keep"]:
-        paths.append(rules.moments.output.store)
+        paths.append(MOMENTS)
     return every_store(*paths)
 
 

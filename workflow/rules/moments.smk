@@ -1,14 +1,11 @@
-# Sums over samples, part by part; then the spectra and correlations of a layer from all its parts.
+# From the stored activations: sums over samples, part by part, and the spectrum of all tokens concatenated.
 
 
 rule moments:
     input:
         store=ACTIVATIONS,
     output:
-        store=stored(
-            "results/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}.zarr",
-            config["moments"]["keep"],
-        ),
+        store=stored(MOMENTS, config["moments"]["keep"]),
     log:
         "results/logs/moments/{model}/{dataset}/{split}/layer_{layer}.part_{part}.log",
     benchmark:
@@ -30,9 +27,7 @@ rule concatenated:
     input:
         stores=parts_of(ACTIVATIONS, concatenated=True),
     output:
-        store=directory(
-            "results/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
-        ),
+        store=directory(CONCATENATED),
     log:
         "results/logs/concatenated/{model}/{dataset}/{split}/layer_{layer}.log",
     benchmark:
@@ -50,48 +45,3 @@ rule concatenated:
         )[0],
     script:
         "../scripts/concatenated.py"
-
-
-rule spectra:
-    input:
-        stores=parts_of(rules.moments.output.store),
-        concatenated=rules.concatenated.output.store,
-    output:
-        store=directory("results/{model}/{dataset}/{split}/spectra/layer_{layer}.zarr"),
-    log:
-        "results/logs/spectra/{model}/{dataset}/{split}/layer_{layer}.log",
-    benchmark:
-        "results/benchmarks/spectra/{model}.{dataset}.{split}.layer_{layer}.tsv"
-    priority: 10
-    conda:
-        "../../envs/environment.yaml"
-    threads: threads_of("spectra")
-    resources:
-        **ask("spectra"),
-    params:
-        code=code("spectra.py"),
-    script:
-        "../scripts/spectra.py"
-
-
-rule correlation_matrix:
-    input:
-        stores=parts_of(rules.moments.output.store),
-        model=rules.model.output.description,
-    output:
-        store=directory(
-            "results/{model}/{dataset}/{split}/correlations/layer_{layer}.zarr"
-        ),
-    log:
-        "results/logs/correlation_matrix/{model}/{dataset}/{split}/layer_{layer}.log",
-    benchmark:
-        "results/benchmarks/correlation_matrix/{model}.{dataset}.{split}.layer_{layer}.tsv"
-    priority: 10
-    conda:
-        "../../envs/environment.yaml"
-    resources:
-        **ask("correlation_matrix"),
-    params:
-        code=code("correlation_matrix.py"),
-    script:
-        "../scripts/correlation_matrix.py"

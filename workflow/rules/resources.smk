@@ -51,16 +51,21 @@ def description(name, wildcards):
     return model if is_of(model, config["models"][wildcards.model]) else None
 
 
-def most_threads():
-    """Of a job. Two jobs side by side use two halves of a machine better than each in turn uses it whole."""
+def most_threads(name):
+    """Of a rule's jobs. Two side by side use two halves of a machine better than each in turn uses it whole.
+
+    A job of direct mode has no other beside it for most of the time.
+    """
     if config["compute"]["threads"] != "auto":
         return config["compute"]["threads"]
+    variable = "TOKENGEOMETRY_THREADS" + "_ALONE" * (name == "direct")
     if workflow.is_main_process:
         cores = workflow.global_resources["_cores"].value or 1
-        threads = max(1, cores // max(2, gpu_limit())) if workflow.local_exec else 8
+        shared = max(1 if name == "direct" else 2, gpu_limit())
+        threads = max(1, cores // shared) if workflow.local_exec else 8
         # For the processes of the jobs, which see other cores than this one.
-        os.environ.update(TOKENGEOMETRY_THREADS=str(threads))
-    return int(os.environ.get("TOKENGEOMETRY_THREADS", 8))
+        os.environ[variable] = str(threads)
+    return int(os.environ.get(variable, 8))
 
 
 def threads_of(name):
@@ -69,9 +74,9 @@ def threads_of(name):
     def threads(wildcards):
         model = description(name, wildcards)
         if model is None:
-            return most_threads()
+            return most_threads(name)
         return threads_worth(
-            name, study, model, dict(wildcards.items()), most_threads()
+            name, study, model, dict(wildcards.items()), most_threads(name)
         )
 
     return threads

@@ -9,7 +9,6 @@ from pathlib import Path
 from tokengeometry import datasets
 from tokengeometry.activations import write_pixels
 from tokengeometry.logs import log_to
-from torch.utils.data import DataLoader
 
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())
@@ -17,10 +16,8 @@ with log_to(snakemake.log[0]):
     split = datasets.open_split(snakemake.params.dataset_class, snakemake.params.arguments, root)
     start, stop = snakemake.params.part
     samples = datasets.subset(len(split), stop, snakemake.params.seed)[start:]
-    images = DataLoader(
-        datasets.Images(split, samples, datasets.transform(model)),
-        batch_size=snakemake.config["compute"]["batch_size"],
-        num_workers=snakemake.threads,
+    images = datasets.batches(
+        split, samples, model, batch_size=snakemake.config["compute"]["batch_size"], workers=snakemake.threads
     )
     write_pixels(
         snakemake.output.store,

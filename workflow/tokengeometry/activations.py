@@ -93,7 +93,7 @@ def _write(path, batches, shape, samples, dtype, attributes, layer):
         progress = tqdm(total=shape[0], desc=f"layer {layer}", unit="sample", mininterval=5)
         for batch in batches:
             values = batch.cpu().numpy().astype(dtype, copy=False)
-            _check_finite(values, layer, samples[start + sum(map(len, waiting)) :])
+            check_finite(values, layer, samples[start + sum(map(len, waiting)) :])
             waiting.append(values)
             progress.update(len(values))
             while sum(map(len, waiting)) >= length:
@@ -107,7 +107,20 @@ def _write(path, batches, shape, samples, dtype, attributes, layer):
             raise ValueError(f"{start + len(rows)} samples came for a store of {shape[0]}")
 
 
-def _check_finite(values, layer, samples):
+def check_finite(values, layer, samples):
+    """Whether an array of one layer is finite.
+
+    Parameters
+    ----------
+    values : array, (sample, token, feature)
+    layer : int
+    samples : array of int, (at least sample,)
+        Indices in the split.
+
+    Raises
+    ------
+    StudyError
+    """
     finite = np.isfinite(values)
     if not finite.all():
         sample, token, _ = np.argwhere(~finite)[0]

@@ -138,3 +138,25 @@ class Images(torch.utils.data.Dataset):
 
     def __getitem__(self, item: int) -> torch.Tensor:
         return self.transform(image_at(self.dataset, int(self.indices[item])))
+
+
+def batches(
+    split: torch.utils.data.Dataset, samples: Sequence[int], model: Mapping, *, batch_size: int, workers: int
+) -> torch.utils.data.DataLoader:
+    """Preprocessed images of these samples in batches: float32 (sample, in_chans, height, width).
+
+    Parameters
+    ----------
+    split
+        Opened by ``open_split``.
+    samples
+        (sample,) indices into it.
+    model
+        As of ``transform``.
+    batch_size
+        Images in a batch.
+    workers
+        Processes that preprocess them.
+    """
+    images = Images(split, samples, transform(model))
+    return torch.utils.data.DataLoader(images, batch_size=batch_size, num_workers=workers)

@@ -9,7 +9,7 @@ from tokengeometry.study import BRANCH_FIGURES, PAIR_FIGURES
 
 WHOLE_STUDY = "whole study"
 # Of a rule's jobs that belong to one part of a layer, in the order in which they run.
-_STAGES = ("pixels", "layer", "moments", "concatenated", "spectra", "correlation_matrix")
+_STAGES = ("pixels", "layer", "direct", "moments", "concatenated", "spectra", "correlation_matrix")
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,12 @@ def _branch_jobs(study, branch, size, threads, group, index):
     def store(kind, layer, part):
         return f"{group} {kind} {layer} {part}"
 
+    stored = config["activations"]["store"]
     for part, (start, stop) in enumerate(parts):
         samples = stop - start
+        if not stored:
+            joint = joint_samples if part == 0 else 0
+            jobs.append(_direct_job(study, branch, size, samples, joint, store, (index, part)))
         for layer in [0, *study.chained(branch.model)]:
             tokens, features = plan.layer_shape(size.model, layer)
             common = dict(group=group, place=(index, part, layer))
@@ -124,11 +128,11 @@ def _branch_jobs(study, branch, size, threads, group, index):
                 makes={store("activations", layer, part): plan.activation_disk(samples, tokens, features, dtype)},
                 temporary=not config["activations"]["keep"],
             )
-            if layer == 0:
+            if stored and layer == 0:
                 image_values = size.model["in_chans"] * height * width
                 memory = plan.pixels_memory(batch_size, image_values, threads)
                 jobs.append(Job("pixels", memory=memory, **chain, **common))
-            else:
+            elif stored:
                 flops = plan.block_flops(samples, tokens, features, size.matrix_entries[layer - 1])
                 if layer == 1:
                     flops += plan.embedding_flops(samples, *plan.layer_shape(size.model, 0), features)
@@ -144,18 +148,19 @@ def _branch_jobs(study, branch, size, threads, group, index):
                 )
             if layer not in analysed:
                 continue
-            jobs.append(
-                Job(
-                    "moments",
-                    memory=plan.moments_memory(samples, tokens, features),
-                    flops=plan.moments_flops(samples, tokens, features),
-                    makes={store("moments", layer, part): plan.moment_disk(tokens, features)},
-                    temporary=not config["moments"]["keep"],
-                    reads=(store("activations", layer, part),),
-                    **common,
+            if stored:
+                jobs.append(
+                    Job(
+                        "moments",
+                        memory=plan.moments_memory(samples, tokens, features),
+                        flops=plan.moments_flops(samples, tokens, features),
+                        makes={store("moments", layer, part): plan.moment_disk(tokens, features)},
+                        temporary=not config["moments"]["keep"],
+                        reads=(store("activations", layer, part),),
+                        **common,
+                    )
                 )
-            )
-            if part == joint_parts - 1:
+            if stored and part == joint_parts - 1:
                 jobs.append(
                     Job(
                         "concatenated",
@@ -191,6 +196,33 @@ def _branch_jobs(study, branch, size, threads, group, index):
                     )
                 )
     return jobs
+
+
+def _direct_job(study, branch, size, samples, joint, store, place):
+    """The job that makes a part's moments without storing activations; with `joint`, also the concatenated spectra."""
+    layers = study.layers(branch.model)
+    shapes = [plan.layer_shape(size.model, layer) for layer in layers]
+    batch_size = study.config["compute"]["batch_size"]
+    memory = plan.direct_memory(batch_size, samples, joint, shapes)
+    _, group = plan.direct_size(memory, batch_size, samples, joint, shapes)
+    forward = plan.chain_flops(size.model, samples, max(layers), size.matrix_entries)
+    makes = {
+        store("moments", layer, place[1]): plan.moment_disk(*shape) for layer, shape in zip(layers, shapes, strict=True)
+    }
+    if joint:
+        makes |= {
+            store("concatenated", layer, ""): plan.concatenated_disk(joint, *shape)
+            for layer, shape in zip(layers, shapes, strict=True)
+        }
+    return Job(
+        "direct",
+        f"{branch.model}/{branch.dataset}/{branch.split}",
+        memory=memory,
+        flops=-(-len(layers) // group) * forward + plan.sums_flops(samples, joint, shapes),
+        makes=makes,
+        temporary=not study.config["moments"]["keep"],
+        place=(*place, 0),
+    )
 
 
 def one_at_a_time(jobs):

@@ -192,12 +192,16 @@ def accumulate(batches, *, device="cpu", threads=1):
     return accumulator.moments()
 
 
+def batch_rows(tokens, features, *, batch_bytes=BATCH_BYTES):
+    """How many samples make a batch of about `batch_bytes` in float64 (at least one)."""
+    return max(1, batch_bytes // (8 * tokens * features))
+
+
 def batches(store, *, batch_bytes=BATCH_BYTES):
     """An activation store's samples in batches of whole chunks, about `batch_bytes` each in float64."""
     activations = store["activations"]
-    row = 8 * activations.shape[1] * activations.shape[2]
     chunk = activations.chunks[0]
-    step = max(1, batch_bytes // (row * chunk)) * chunk
+    step = max(1, batch_rows(*activations.shape[1:], batch_bytes=batch_bytes) // chunk) * chunk
     for start in range(0, len(activations), step):
         yield activations[start : start + step]
 

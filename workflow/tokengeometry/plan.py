@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, chunk_length
+from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, SLABS_BYTES, chunk_length
 
 CHECKSUM_BYTES = 4
 # Python with torch, timm and zarr.
@@ -125,6 +125,58 @@ def concatenated_memory(samples, tokens, features, dtype="float32"):
     return PROCESS_BYTES + max(gram + min(2 * BLOCK_BYTES, whole) + CHUNK_BYTES, 5 * gram)
 
 
+def direct_memory(batch_size, samples, joint, shapes):
+    """Peak bytes of the job that goes through a part without storing activations.
+
+    That of the whole part in one slab, where it is at most `SLABS_BYTES` more than the least.
+
+    Parameters
+    ----------
+    batch_size, samples : int
+    joint : int
+        Samples of the concatenated spectrum that this part makes, or 0.
+    shapes : list of (int, int)
+        Tokens and features of every analysed layer.
+    """
+    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes)
+    least = fixed + sums + _smallest_slab(samples, joint, shapes) * sample
+    return min(fixed + sums + samples * sample, least + SLABS_BYTES)
+
+
+def direct_size(memory, batch_size, samples, joint, shapes):
+    """Samples in a slab and layers in a group, for a part that is gone through in so many bytes of memory.
+
+    Returns
+    -------
+    slab, group : int
+        The whole part and one layer after the other, where it fits; else a small slab, and as many layers as have
+        their sums in memory, one at least.
+    """
+    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes)
+    if fixed + sums + samples * sample <= memory:
+        return samples, len(shapes)
+    slab = _smallest_slab(samples, joint, shapes)
+    return slab, max(1, min(len(shapes), int((memory - fixed - slab * sample) // sums)))
+
+
+def _direct_bytes(batch_size, joint, shapes):
+    """Of everything but samples and sums; of a sample; of a layer's sums."""
+    tokens, features = map(max, zip(*shapes, strict=True))
+    blocks = 4 * len(shapes) * 12 * features**2
+    work = max(
+        4 * 16 * batch_size * tokens * features,
+        3 * BATCH_BYTES,
+        concatenated_memory(joint, tokens, features) - PROCESS_BYTES,
+    )
+    sums = 8 * (tokens * features**2 + tokens**2 + 2 * tokens * features)
+    return PROCESS_BYTES + blocks + work, 4 * max(t * d for t, d in shapes), sums
+
+
+def _smallest_slab(samples, joint, shapes):
+    rows = max(BATCH_BYTES // (8 * tokens * features) for tokens, features in shapes)
+    return min(samples, max(joint, rows, 1))
+
+
 def spectra_memory(tokens, features, threads):
     """Peak bytes of the job that makes the spectra of one layer."""
     matrix = 8 * features**2
@@ -162,6 +214,30 @@ def block_flops(samples, tokens, features, matrix_entries=None):
 def embedding_flops(samples, tokens, pixel_features, features):
     """Operations of the patch embedding, which belongs to the link of layer 1."""
     return 2 * samples * tokens * pixel_features * features
+
+
+def chain_flops(model, samples, last, matrix_entries=None):
+    """Operations of the forward pass up to a layer.
+
+    Parameters
+    ----------
+    model : dict
+        As of `layer_shape`.
+    samples, last : int
+    matrix_entries : list of int, (block,), optional
+        As of `block_flops`, of every block.
+    """
+    if last == 0:
+        return 0
+    tokens, features = layer_shape(model, 1)
+    entries = matrix_entries or [None] * last
+    blocks = sum(block_flops(samples, tokens, features, entries[layer]) for layer in range(last))
+    return blocks + embedding_flops(samples, *layer_shape(model, 0), features)
+
+
+def sums_flops(samples, joint, shapes):
+    """Operations of the moments and the concatenated spectra of layers of these shapes."""
+    return sum(moments_flops(samples, *shape) + concatenated_flops(joint, *shape) for shape in shapes)
 
 
 def moments_flops(samples, tokens, features):

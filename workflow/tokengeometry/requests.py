@@ -11,7 +11,7 @@ from tokengeometry import plan
 # What needs the network, and comes before anything is known of the model.
 FETCH_RULES = ("model", "dataset")
 # What has work for a GPU.
-GPU_RULES = ("layer", "moments", "concatenated", "spectra")
+GPU_RULES = ("layer", "direct", "moments", "concatenated", "spectra")
 # On a cluster two Snakemakes stand around the script: one in the job, one in its step.
 SNAKEMAKE_BYTES = 3 * 10**8
 # The host's side of CUDA: its libraries and its context.
@@ -69,6 +69,11 @@ def request(rule, study, model, job, *, threads=1, gpu=False, attempt=1):
     )
 
 
+def memory_of(memory_mb):
+    """The bytes of the job itself within what it asked for."""
+    return (memory_mb * 1e6 - SNAKEMAKE_BYTES) / MEMORY_MARGIN
+
+
 def threads_worth(rule, study, model, job, most):
     """Threads that shorten a job by more than they cost, at most `most`; the rest is as of `request`."""
     if rule == "pixels":
@@ -79,8 +84,17 @@ def threads_worth(rule, study, model, job, most):
 
 
 def _samples(study, job):
-    start, stop = study.parts(job["dataset"], job["split"])[int(job["part"])]
+    start, stop = study.parts(job["dataset"], job["split"])[int(job.get("part", 0))]
     return stop - start
+
+
+def _joint(study, job):
+    """Samples of the concatenated spectrum that a job of direct mode makes: of the first part."""
+    return 0 if "part" in job else _concatenated(study, job)
+
+
+def _shapes(study, model, job):
+    return [plan.layer_shape(model, layer) for layer in study.layers(job["model"])]
 
 
 def _shape(model, job):
@@ -106,6 +120,9 @@ def _memory(rule, study, model, job, threads):
             return plan.layer_memory(min(batch_size, _samples(study, job)), *_shape(model, job))
         case "moments":
             return plan.moments_memory(_samples(study, job), *_shape(model, job))
+        case "direct":
+            samples, joint = _samples(study, job), _joint(study, job)
+            return plan.direct_memory(batch_size, samples, joint, _shapes(study, model, job))
         case "concatenated":
             dtype = study.config["activations"]["dtype"]
             return plan.concatenated_memory(_concatenated(study, job), *_shape(model, job), dtype)
@@ -129,6 +146,13 @@ def _flops(rule, study, model, job):
             if int(job["layer"]) == 1:
                 flops += plan.embedding_flops(_samples(study, job), *plan.layer_shape(model, 0), features)
             return flops
+        case "direct":
+            samples, joint, shapes = _samples(study, job), _joint(study, job), _shapes(study, model, job)
+            last = max(study.layers(job["model"]))
+            memory = plan.direct_memory(study.config["compute"]["batch_size"], samples, joint, shapes)
+            _, group = plan.direct_size(memory, study.config["compute"]["batch_size"], samples, joint, shapes)
+            passes = -(-len(shapes) // group)
+            return passes * plan.chain_flops(model, samples, last) + plan.sums_flops(samples, joint, shapes)
         case "moments":
             return plan.moments_flops(_samples(study, job), *_shape(model, job))
         case "concatenated":
@@ -146,6 +170,12 @@ def _disk(rule, study, model, job):
         case "pixels" | "layer":
             shape = _shape(model, {"layer": "00", **job})
             return plan.activation_disk(_samples(study, job), *shape, study.config["activations"]["dtype"])
+        case "direct":
+            return sum(
+                plan.moment_disk(*shape)
+                + ("part" not in job) * plan.concatenated_disk(_concatenated(study, job), *shape)
+                for shape in _shapes(study, model, job)
+            )
         case "moments":
             return plan.moment_disk(*_shape(model, job))
         case "concatenated":

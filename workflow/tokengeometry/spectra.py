@@ -219,7 +219,24 @@ def write_concatenated(path, parts, count, /, *, device="cpu", threads=1, **attr
     samples = Samples(parts, count)
     values, mean_square = concatenated(samples, device=device, threads=threads)
     dtypes = [parts[0].attributes["compute_dtype"], str(samples.dtype)]
-    with stores.create(path, samples=samples.shape[0], **attributes) as store:
+    save_concatenated(path, values, mean_square, samples.shape[0], dtypes, **attributes)
+
+
+def save_concatenated(path, values, mean_square, samples, dtypes, /, **attributes):
+    """Write the store of `write_concatenated` from what `concatenated` found.
+
+    Parameters
+    ----------
+    path : path
+    values, mean_square
+        As of `concatenated`.
+    samples : int
+    dtypes : iterable of str
+        Of the computation and of the activations.
+    **attributes
+        Kept with the store.
+    """
+    with stores.create(path, samples=samples, **attributes) as store:
         store.write("eigenvalues", values, ("rank",))
         store.write("floor", eigenvalue_floor(values[0], mean_square, len(values), dtypes), ())
 

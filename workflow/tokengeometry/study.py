@@ -351,6 +351,12 @@ def _check_split(study, dataset, split):
                 f"fit.ranks: {last} is beyond the rank {count - 1} of {count} centred samples "
                 f"({key} of {dataset}/{split})"
             )
+    joint, joint_parts = study.concatenated(dataset, split)
+    if joint_parts > 1 and not study.config["activations"]["store"]:
+        raise StudyError(
+            f"concatenated_samples: with activations.store: false it must be at most samples_per_part, "
+            f"{study.config['samples_per_part']}; it is {joint} for {dataset}/{split}"
+        )
     if (parts := len(study.parts(dataset, split))) > MOST_PARTS:
         raise StudyError(
             f"samples_per_part: {study.config['samples_per_part']} cuts {dataset}/{split} into {parts} parts; "

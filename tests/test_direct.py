@@ -1,0 +1,177 @@
+"""Direct mode: the same moments without stored activations, in the memory given."""
+
+import copy
+import csv
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import OFFLINE, SMALL, Workflow
+from tokengeometry import direct, moments, plan, spectra, stores
+from tokengeometry.errors import StudyError
+from tokengeometry.models import TokenChain, create_model, patchify
+
+LAYERS = [0, 1, 3]
+
+
+def config(**changes):
+    study = copy.deepcopy(SMALL) | {"concatenated_samples": 16} | changes
+    study["activations"]["store"] = False
+    return study
+
+
+@pytest.fixture(scope="module")
+def directly(finished, tmp_path_factory):
+    """The small study in direct mode, with what the stored one fetched."""
+    folder = tmp_path_factory.mktemp("direct") / "study"
+    finished.copy(folder)
+    workflow = Workflow(folder, config())
+    for kept in ("tiny", "figures", "benchmarks", "logs"):
+        (folder / "results" / kept).rename(folder / kept)
+    workflow.run(environment=OFFLINE)
+    return workflow
+
+
+def test_moments_are_those_of_the_stored_mode(finished, directly):
+    for layer in ("00", "01", "02"):
+        for part in ("000", "001"):
+            name = f"moments/layer_{layer}/part_{part}.zarr"
+            expected, found = stores.open_store(finished.branch / name), stores.open_store(directly.branch / name)
+            assert found.attributes == expected.attributes
+            for array in ("mean", "scatter", "gram"):
+                whole = expected[array][:]
+                np.testing.assert_allclose(found[array][:], whole, rtol=0, atol=1e-6 * np.abs(whole).max())
+    assert not (directly.branch / "activations").exists()
+
+
+def test_the_concatenated_spectrum_is_that_of_the_stored_activations(finished, directly):
+    part = stores.open_store(finished.branch / "activations/layer_02/part_000.zarr")
+    flat = part["activations"][:].reshape(16, -1).astype(np.float64)
+    singular = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False)
+    found = stores.open_store(directly.branch / "moments/layer_02/concatenated.zarr")
+    np.testing.assert_allclose(found["eigenvalues"][:15], singular[:15] ** 2 / 16, rtol=1e-6)
+
+
+def test_everything_downstream_is_there_and_nothing_is_left_to_do(finished, directly):
+    def made(workflow):
+        files = {str(file.relative_to(workflow.branch)) for file in workflow.branch.rglob("*") if file.is_file()}
+        return {file for file in files if not file.startswith("activations/")}
+
+    assert made(directly) == made(finished)
+    assert directly.planned() == set()
+
+
+def test_only_what_a_change_outdates_is_made_again(directly):
+    def rules(**changes):
+        try:
+            directly.configure(config(**changes))
+            return {rule for rule, _ in directly.planned() if not rule.startswith("draw")}
+        finally:
+            directly.configure(config())
+
+    later = {"spectra", "correlation_matrix", "alpha_table", "correlation_table", "cluster_table"}
+    assert rules(fit=SMALL["fit"] | {"ranks": [3, 15]}) == {"alpha_table", "cluster_table"}
+    assert rules(samples=28) == later | {"direct_next_tiny"}
+    assert rules(seed=4) == later | {"direct_first_tiny", "direct_next_tiny"}
+    assert rules(compute=SMALL["compute"] | {"batch_size": 4}) == set()
+
+
+def test_the_memory_asked_for_covers_the_peak(directly):
+    said = directly.run("--dry-run", "--forceall").stdout
+    asked = re.findall(r"benchmark: (\S+/direct/\S+)\n(?:    \w+: .*\n)*?    resources: .*?mem_mb=(\d+)", said)
+    assert len(asked) == 2
+    for file, megabytes in asked:
+        with (directly.directory / file).open() as rows:
+            peak = float(next(csv.DictReader(rows, delimiter="\t"))["max_rss"]) * 2**20
+        assert peak <= int(megabytes) * 1e6
+
+
+def test_the_target_activations_says_that_there_are_none(directly):
+    process = directly.run("--dry-run", "activations", check=False)
+    assert process.returncode != 0
+    assert "error: activations.store: false" in process.stdout
+
+
+@pytest.fixture(scope="module")
+def chain():
+    torch.manual_seed(0)
+    return TokenChain(create_model("vit_tiny_patch16_224", 48))
+
+
+def analyse(chain, count, **options):
+    """All that direct mode finds for so many random images, and which of them it asked for."""
+    images = torch.randn(count, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+    asked = []
+
+    def batches(start, stop):
+        asked.append((start, stop))
+        for first in range(start, stop, 4):
+            yield patchify(images[first : min(first + 4, stop)], (16, 16))
+
+    options = {"joint": 0, "device": torch.device("cpu"), "sums_device": "cpu", "threads": 1} | options
+    found = direct.analyse(batches, chain, LAYERS, np.arange(count), **options)
+    return {layer: (its, joint) for layer, its, joint in found}, asked, images
+
+
+def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
+    monkeypatch.setattr(moments, "batch_rows", lambda *_: 5)
+    whole, asked, images = analyse(chain, 22, size=(22, 1), joint=9)
+    assert asked == [(0, 22)]
+    pieces, asked, _ = analyse(chain, 22, size=(10, 2), joint=9)
+    assert asked == 2 * [(0, 10), (10, 20), (20, 22)]
+    assert list(pieces) == list(whole) == LAYERS
+    with torch.inference_mode():
+        tokens = chain.model.forward_intermediates(
+            images, indices=[2], return_prefix_tokens=True, intermediates_only=True, output_fmt="NLC"
+        )
+        last = torch.cat([tokens[0][1], tokens[0][0]], dim=1).double().numpy()
+    centred = last - last.mean(axis=0)
+    for found in (whole, pieces):
+        for layer in LAYERS:
+            np.testing.assert_allclose(found[layer][0].scatter, whole[layer][0].scatter, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(found[layer][0].gram, whole[layer][0].gram, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(found[3][0].mean, last.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(
+            found[3][0].scatter, np.einsum("ntd,nte->tde", centred, centred), rtol=1e-4, atol=1e-4
+        )
+        expected, _ = spectra.concatenated(last[:9])
+        np.testing.assert_allclose(found[3][1][0][:8], expected[:8], rtol=1e-4)
+
+
+def test_an_activation_that_is_not_finite_is_named(chain):
+    block = chain.model.blocks[1]
+    forward = block.forward
+
+    def poisoned(tokens):
+        out = forward(tokens).clone()
+        if len(out) == 2:  # the last batch
+            out[1, 3] = torch.nan
+        return out
+
+    block.forward = poisoned
+    try:
+        with pytest.raises(StudyError, match="layer 2, sample 5, token 3"):
+            analyse(chain, 6, size=(6, 1))
+    finally:
+        block.forward = forward
+
+
+SHAPES = [(784, 192), (785, 768), (785, 768)]
+
+
+def test_the_whole_part_is_one_slab_where_it_fits():
+    asked = plan.direct_memory(64, 2000, 2000, SHAPES)
+    assert plan.direct_size(asked, 64, 2000, 2000, SHAPES) == (2000, 3)
+
+
+def test_less_memory_makes_small_slabs_and_groups_and_never_less_than_the_concatenated_samples():
+    least = plan.direct_memory(64, 2000, 2000, SHAPES)
+    slab, group = plan.direct_size(least - 2**20, 64, 50_000, 2000, SHAPES)
+    assert (slab, group) == (2000, 1)
+    # Of a long part, what is asked for is bounded.
+    long, longer = (plan.direct_memory(64, samples, 2000, SHAPES) for samples in (50_000, 500_000))
+    assert long == longer
+    slab, group = plan.direct_size(long, 64, 50_000, 2000, SHAPES)
+    assert slab == 2000
+    assert group == 3

@@ -1,0 +1,47 @@
+# Instead of the chain, where no activations are stored: a part's moments from one forward pass through all layers.
+from itertools import product
+
+# A rule for every model, for its layers are what the rule makes; and one for the first parts, which also make the
+# concatenated spectra.
+for model, first in product(config["models"], (True, False)):
+
+    rule:
+        name:
+            f"direct_{'first' if first else 'next'}_{model}"
+        input:
+            model=rules.model.output.description,
+            weights=rules.model.output.weights,
+            dataset=rules.dataset.output.description,
+        output:
+            moments=stores_of(model, of_part(MOMENTS, first), config["moments"]["keep"]),
+            concatenated=stores_of(model, CONCATENATED, True) if first else [],
+        log:
+            of_part(
+                "results/logs/direct/{model}/{dataset}/{split}/part_{part}.log", first
+            ),
+        benchmark:
+            of_part(
+                "results/benchmarks/direct/{model}.{dataset}.{split}.part_{part}.tsv",
+                first,
+            )
+        wildcard_constraints:
+            model=re.escape(model),
+            part=r"(?!000)\d{3}",
+        conda:
+            "../../envs/environment.yaml"
+        threads: threads_of("direct")
+        resources:
+            **ask("direct"),
+        params:
+            code=code("direct.py"),
+            dataset_class=lambda wildcards: config["datasets"][wildcards.dataset][
+                "class"
+            ],
+            arguments=split_arguments,
+            seed=config["seed"],
+            part=part_range,
+            layers=study.layers(model),
+            precision=config["forward"]["precision"],
+            joint=joint_samples if first else 0,
+        script:
+            "../scripts/direct.py"
