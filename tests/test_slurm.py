@@ -59,15 +59,21 @@ def finish(workflow, process):
     return said
 
 
-def cancel_first(cluster, process, comment):
-    """Cancel the first running job whose comment has this in it; returns its id."""
+def first_running(cluster, process, comment):
+    """The id of the first running job whose comment has this in it."""
     while process.poll() is None:
         for number, job in cluster.jobs().items():
             if job.state == "RUNNING" and comment in job.comment:
-                cluster.command("scancel", number)
                 return number
         time.sleep(0.5)
     raise AssertionError(f"the run ended before a job {comment} was running")
+
+
+def cancel_first(cluster, process, comment):
+    """Cancel that job; returns its id."""
+    number = first_running(cluster, process, comment)
+    cluster.command("scancel", number)
+    return number
 
 
 def test_jobs_that_slurm_kills_are_repeated_and_the_tables_are_those_of_a_local_run(finished, cluster, study):
@@ -106,3 +112,25 @@ def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_k
             for one in (study, finished)
         )
         np.testing.assert_allclose(made, local, rtol=1e-5, atol=1e-5)
+
+
+def test_jobs_that_end_with_their_node_or_at_their_time_limit_are_repeated(finished, cluster, study):
+    limit = "layer:runtime=1 if attempt == 1 else 10"
+    store = "results/tiny/pictures/test/activations/layer_01/part_000.zarr"
+    process = study.start("--set-resources", limit, "--", store)
+    lost = first_running(cluster, process, "rule_pixels_")
+    cluster.command("scontrol", "update", "NodeName=localhost", "State=DOWN", "Reason=test")
+    # Slurm itself puts it back into the queue, to be started two minutes later.
+    assert cluster.jobs()[lost].state == "PENDING"
+    cluster.command("scontrol", "update", "NodeName=localhost", "State=RESUME")
+    cluster.command("scontrol", "update", f"JobId={lost}", "StartTime=now")
+    stopped = first_running(cluster, process, "rule_layer_")
+    # Its processes stand still until its time is over.
+    cluster.command("scancel", "--full", "--signal=STOP", stopped)
+    said = finish(study, process)
+    jobs = cluster.jobs()
+    assert jobs[stopped].state == "TIMEOUT"
+    assert f"SLURM-job '{stopped}' failed, SLURM status is: 'TIMEOUT'" in said
+    assert jobs[lost].state == "COMPLETED"
+    made, local = (stores.open_store(one.directory / store)["activations"][:] for one in (study, finished))
+    np.testing.assert_allclose(made, local, rtol=1e-5, atol=1e-5)
