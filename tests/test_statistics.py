@@ -200,11 +200,27 @@ def test_the_floor_is_above_the_noise_of_rounding_and_below_the_data():
         stored = exact.astype(dtype).astype(np.float64)
         clean = np.linalg.eigvalsh(np.cov(exact.T, bias=True))[::-1]
         noisy = np.linalg.eigvalsh(np.cov(stored.T, bias=True))[::-1]
-        floor = eigenvalue_floor(noisy[0], (stored**2).mean(), 30, ["float32", np.dtype(dtype).name])
+        floor = eigenvalue_floor(
+            noisy[0], (stored**2).mean(), 30, ["float32", np.dtype(dtype).name], samples=4000, dimensions=30
+        )
         resolved = noisy > 3 * floor
         assert resolved.sum() >= 3
         np.testing.assert_allclose(noisy[resolved], clean[resolved], rtol=0.5)
         assert clean[~resolved][1:].max() < floor
+
+
+def test_the_floor_is_above_the_noise_of_rounding_in_more_dimensions_than_samples():
+    rng = np.random.default_rng(0)
+    samples, dimensions = 50, 5000
+    exact = 5 + np.outer(rng.normal(size=samples), rng.normal(size=dimensions))
+    stored = exact.astype(np.float16).astype(np.float64)
+    centred = stored - stored.mean(axis=0)
+    found = np.linalg.eigvalsh(centred @ centred.T)[::-1] / samples
+    dtypes = ["float32", "float16"]
+    floor = eigenvalue_floor(found[0], (stored**2).mean(), samples, dtypes, samples=samples, dimensions=dimensions)
+    assert found[0] > 1000 * floor
+    # One direction is data; all others are rounding.
+    assert found[1] < floor < 50 * found[1]
 
 
 def test_parts_cover_every_sample_once_and_growth_leaves_full_parts_alone():

@@ -57,6 +57,7 @@ with log_to(snakemake.log[0]):
     branch = {name: snakemake.wildcards[name] for name in ("model", "dataset", "split")}
     for layer, its_moments, joint in found:
         index, name = layers.index(layer), f"{layer:02d}"
+        shape = params.joint, *plan.layer_shape(model, layer)
         dtypes = [params.precision if layer else "float32", "float32"]
         moments.write(
             snakemake.output.moments[index],
@@ -67,6 +68,4 @@ with log_to(snakemake.log[0]):
             **branch,
         )
         if joint:
-            spectra.save_concatenated(
-                snakemake.output.concatenated[index], *joint, params.joint, dtypes, layer=name, **branch
-            )
+            spectra.save_concatenated(snakemake.output.concatenated[index], *joint, shape, dtypes, layer=name, **branch)

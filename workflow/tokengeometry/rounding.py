@@ -23,10 +23,11 @@ def rounding_variance(mean_square, dtypes):
     return max(EPSILON[dtype] for dtype in dtypes) ** 2 / 12 * mean_square
 
 
-def eigenvalue_floor(largest, mean_square, size, dtypes):
+def eigenvalue_floor(largest, mean_square, size, dtypes, *, samples, dimensions):
     """The size of eigenvalue that rounding alone makes.
 
-    The noise of rounded features, or the error of the symmetric eigensolver, about D ε₆₄ λ₁.
+    The largest of the covariance of rounding noise, (1 + √(D/N))² of its variance (Marchenko & Pastur 1967), or the
+    error of the symmetric eigensolver, about the matrix's order times ε₆₄ λ₁.
 
     Parameters
     ----------
@@ -35,12 +36,15 @@ def eigenvalue_floor(largest, mean_square, size, dtypes):
     mean_square : array, (...)
         The mean over samples and features of x².
     size : int
-        D, the order of the matrix.
+        The order of the matrix.
     dtypes : iterable of str
+    samples, dimensions : int
+        N and D.
 
     Returns
     -------
     array, (...)
     """
     solver = size * np.finfo(np.float64).eps * np.abs(largest)
-    return np.maximum(solver, rounding_variance(mean_square, dtypes))
+    edge = (1 + np.sqrt(dimensions / samples)) ** 2
+    return np.maximum(solver, edge * rounding_variance(mean_square, dtypes))

@@ -219,10 +219,10 @@ def write_concatenated(path, parts, count, /, *, device="cpu", threads=1, **attr
     samples = Samples(parts, count)
     values, mean_square = concatenated(samples, device=device, threads=threads)
     dtypes = [parts[0].attributes["compute_dtype"], str(samples.dtype)]
-    save_concatenated(path, values, mean_square, samples.shape[0], dtypes, **attributes)
+    save_concatenated(path, values, mean_square, samples.shape, dtypes, **attributes)
 
 
-def save_concatenated(path, values, mean_square, samples, dtypes, /, **attributes):
+def save_concatenated(path, values, mean_square, shape, dtypes, /, **attributes):
     """Write the store of `write_concatenated` from what `concatenated` found.
 
     Parameters
@@ -230,15 +230,18 @@ def save_concatenated(path, values, mean_square, samples, dtypes, /, **attribute
     path : path
     values, mean_square
         As of `concatenated`.
-    samples : int
+    shape : (int, int, int)
+        Samples, tokens and features.
     dtypes : iterable of str
         Of the computation and of the activations.
     **attributes
         Kept with the store.
     """
+    samples, tokens, features = shape
+    floor = eigenvalue_floor(values[0], mean_square, len(values), dtypes, samples=samples, dimensions=tokens * features)
     with stores.create(path, samples=samples, **attributes) as store:
         store.write("eigenvalues", values, ("rank",))
-        store.write("floor", eigenvalue_floor(values[0], mean_square, len(values), dtypes), ())
+        store.write("floor", floor, ())
 
 
 def write_spectra(path, parts, concatenated_spectrum, /, *, device="cpu", threads=1, **attributes):
@@ -277,10 +280,14 @@ def write_spectra(path, parts, concatenated_spectrum, /, *, device="cpu", thread
         concatenated_samples=concatenated_spectrum.attributes["samples"],
         dtypes=dtypes,
     )
+
+    def floor(largest, mean_square, count):
+        return eigenvalue_floor(largest, mean_square, features, dtypes, samples=count, dimensions=features)
+
     with stores.create(path, **attributes) as store:
         store.write("eigenvalues", values, ("token", "rank"))
-        store.write("floor", eigenvalue_floor(values[:, 0], squares, features, dtypes), ("token",))
+        store.write("floor", floor(values[:, 0], squares, merged.count), ("token",))
         store.write("pooled", together, ("rank",))
-        store.write("pooled_floor", eigenvalue_floor(together[0], squares.mean(), features, dtypes), ())
+        store.write("pooled_floor", floor(together[0], squares.mean(), pooled.count), ())
         store.write("concatenated", concatenated_spectrum["eigenvalues"][:], ("concatenated_rank",))
         store.write("concatenated_floor", concatenated_spectrum["floor"][...], ())
