@@ -114,11 +114,18 @@ def test_a_job_computes_on_a_gpu_that_no_other_job_is_on(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("device", "gpu"), [("cuda", 1), ("auto", 1), ("cpu", 0), ("mps", 0)])
 def test_rules_with_work_for_a_gpu_ask_for_one_of_those_there_are(small_workflow, device, gpu):
-    small_workflow.configure(SMALL | {"compute": SMALL["compute"] | {"device": device}})
     environment = {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"}
-    jobs = small_workflow.run("--dry-run", environment=environment).stdout.split("\nrule ")[1:]
-    for job in jobs:
-        rule = job.split(":")[0]
-        if "resources:" in job and rule != "all":
-            assert f"gpu={gpu if rule in GPU_RULES else 0}" in job
-    assert {job.split(":")[0] for job in jobs} >= set(GPU_RULES)
+    seen = set()
+    for store in (True, False):
+        small_workflow.configure(
+            SMALL
+            | {"concatenated_samples": 16, "activations": SMALL["activations"] | {"store": store}}
+            | {"compute": SMALL["compute"] | {"device": device}}
+        )
+        for job in small_workflow.run("--dry-run", environment=environment).stdout.split("\nrule ")[1:]:
+            # The rules of direct mode have the part and the model behind their name.
+            rule = "direct" if job.startswith("direct_") else job.split(":")[0]
+            seen.add(rule)
+            if "resources:" in job and rule != "all":
+                assert f"gpu={gpu if rule in GPU_RULES else 0}" in job
+    assert seen >= set(GPU_RULES)

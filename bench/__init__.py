@@ -1,0 +1,1 @@
+"""Measurements for docs/performance.md; none of it is part of the study."""
