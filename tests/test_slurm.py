@@ -69,6 +69,14 @@ def first_running(cluster, process, comment):
     raise AssertionError(f"the run ended before a job {comment} was running")
 
 
+def wait_for(is_there, seconds=60):
+    """Return once it is."""
+    end = time.monotonic() + seconds
+    while not is_there():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def cancel_first(cluster, process, comment):
     """Cancel that job; returns its id."""
     number = first_running(cluster, process, comment)
@@ -122,6 +130,8 @@ def test_jobs_that_end_with_their_node_or_at_their_time_limit_are_repeated(finis
     cluster.command("scontrol", "update", "NodeName=localhost", "State=DOWN", "Reason=test")
     # Slurm itself puts it back into the queue, to be started two minutes later.
     assert cluster.jobs()[lost].state == "PENDING"
+    # A lost node runs nothing: the node comes back once the job's processes have ended, not beside them.
+    wait_for(lambda: not cluster.processes(lost))
     cluster.command("scontrol", "update", "NodeName=localhost", "State=RESUME")
     cluster.command("scontrol", "update", f"JobId={lost}", "StartTime=now")
     stopped = first_running(cluster, process, "rule_layer_")
@@ -131,6 +141,7 @@ def test_jobs_that_end_with_their_node_or_at_their_time_limit_are_repeated(finis
     jobs = cluster.jobs()
     assert jobs[stopped].state == "TIMEOUT"
     assert f"SLURM-job '{stopped}' failed, SLURM status is: 'TIMEOUT'" in said
-    assert jobs[lost].state == "COMPLETED"
+    logs = (study.directory / ".snakemake" / "slurm_logs").rglob(f"{lost}.log")
+    assert jobs[lost].state == "COMPLETED", [log.read_text() for log in logs]
     made, local = (stores.open_store(one.directory / store)["activations"][:] for one in (study, finished))
     np.testing.assert_allclose(made, local, rtol=1e-5, atol=1e-5)

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 NODE = "localhost"
@@ -115,6 +117,14 @@ class Cluster:
         rows = self.command("squeue", "--noheader", "--states=all", "--Format=JobID:|,State:|,Comment:|,tres-per-job:")
         fields = (row.split("|") for row in rows.splitlines())
         return {int(job): Job(state, comment, gpus) for job, state, comment, gpus in fields}
+
+    def processes(self, job):
+        """The processes of a job that have not ended."""
+        return [
+            process
+            for process in psutil.process_iter(["environ"])
+            if (process.info["environ"] or {}).get("SLURM_JOB_ID") == str(job)
+        ]
 
     def _munge_options(self):
         files = {name: self.folder / f"munge.{name}" for name in ("socket", "pid", "log", "seed", "key")}
