@@ -172,7 +172,9 @@ def test_a_dry_run_is_fast_and_needs_neither_torch_nor_network(finished, tmp_pat
 
 
 def test_the_target_activations_is_refused_where_they_are_not_kept(small_workflow):
-    small_workflow.configure(copy.deepcopy(SMALL) | {"activations": {"dtype": "float32", "keep": False}})
+    config = copy.deepcopy(SMALL)
+    config["activations"]["keep"] = False
+    small_workflow.configure(config)
     process = small_workflow.run("--dry-run", "activations", check=False)
     assert process.returncode == 1
     *_, last = process.stdout.splitlines()

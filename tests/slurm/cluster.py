@@ -173,7 +173,8 @@ class Cluster:
             "AccountingStorageType": "accounting_storage/none",
             "MinJobAge": 300,
             "KillWait": 2,
-            "ReturnToService": 2,
+            # A node that was set down comes back by RESUME alone, and not by itself with the next registration.
+            "ReturnToService": 1,
             # Nodes may claim more than they have.
             "SlurmdParameters": "config_overrides",
             "GresTypes": "gpu",
