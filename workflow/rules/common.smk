@@ -18,6 +18,8 @@ os.environ.update(
 # glibc gives freed memory back to the system and fetches it again, page by page, for every batch.
 for variable in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
     os.environ.setdefault(variable, str(2**32))
+# The threads of a process share what it holds.
+os.environ.setdefault("MALLOC_ARENA_MAX", "1")
 
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.fingerprint import fingerprint

@@ -65,6 +65,8 @@ def most_threads(name):
         threads = max(1, cores // shared) if workflow.local_exec else 8
         # For the processes of the jobs, which see other cores than this one.
         os.environ[variable] = str(threads)
+        if workflow.local_exec:
+            os.environ["TOKENGEOMETRY_CORES"] = str(cores)
     return int(os.environ.get(variable, 8))
 
 

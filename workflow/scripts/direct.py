@@ -10,6 +10,7 @@ import torch
 from tokengeometry import datasets, devices, direct, moments, plan, requests, spectra
 from tokengeometry.logs import log_to
 from tokengeometry.models import load_chain, patchify
+from tokengeometry.pieces import piece_length
 
 with log_to(snakemake.log[0]):
     compute, params = snakemake.config["compute"], snakemake.params
@@ -28,10 +29,11 @@ with log_to(snakemake.log[0]):
     start, stop = params.part
     samples = datasets.subset(len(split), stop, params.seed)[start:]
 
+    workers = devices.forward_workers(device, snakemake.threads)
+    length = piece_length(compute["batch_size"], workers)
+
     def patches(first, last):
-        for images in datasets.batches(
-            split, samples[first:last], model, batch_size=compute["batch_size"], workers=snakemake.threads
-        ):
+        for images in datasets.batches(split, samples[first:last], model, batch_size=length, workers=snakemake.threads):
             yield patchify(images, model["patch_size"])
 
     size = direct.size_on(
@@ -53,6 +55,7 @@ with log_to(snakemake.log[0]):
         device=device,
         sums_device=device if device.type == "cuda" else "cpu",
         threads=snakemake.threads,
+        workers=workers,
     )
     branch = {name: snakemake.wildcards[name] for name in ("model", "dataset", "split")}
     for layer, its_moments, joint in found:

@@ -30,6 +30,7 @@ with log_to(snakemake.log[0]):
         layer,
         batch_size=compute["batch_size"],
         device=device,
+        workers=devices.forward_workers(device, snakemake.threads),
         dtype=snakemake.params.dtype,
         architecture=model["architecture"],
         weights_sha256=model["sha256"],

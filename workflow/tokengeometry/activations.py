@@ -7,6 +7,7 @@ from tqdm import tqdm
 from tokengeometry import stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import patchify
+from tokengeometry.pieces import in_order, piece_length
 
 DIMS = ("sample", "token", "feature")
 
@@ -41,7 +42,7 @@ def write_pixels(path, images, model, samples, /, *, dtype="float32", **attribut
     _write(path, patches, shape, np.asarray(samples), dtype, dict(attributes, compute_dtype="float32"), 0)
 
 
-def write_layer(path, previous, chain, layer, /, *, batch_size, device, dtype="float32", **attributes):
+def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=1, dtype="float32", **attributes):
     """Layer ℓ from the store of layer ℓ−1, through block ℓ.
 
     Parameters
@@ -55,8 +56,10 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, dtype="f
     layer : int
         ℓ, 1 … depth.
     batch_size : int
-        Samples in one pass.
+        Samples at work at a time.
     device : torch.device
+    workers : int
+        See `tokengeometry.pieces.in_order`.
     dtype : {"float32", "float16"}
         Of the stored activations.
     **attributes
@@ -72,15 +75,28 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, dtype="f
     precision = next(chain.model.parameters()).dtype
     attributes = dict(attributes, compute_dtype=str(precision).removeprefix("torch."))
 
-    @torch.inference_mode()
-    def links():
-        for start in range(0, len(tokens), batch_size):
-            batch = torch.from_numpy(tokens[start : start + batch_size])
-            yield chain.link(layer, batch.to(device=device, dtype=precision)).float()
+    def link(batch):
+        return chain.link(layer, torch.from_numpy(batch).to(device=device, dtype=precision)).float()
+
+    length = piece_length(batch_size, workers)
+    links = in_order(link, _rows(tokens, length), workers)
 
     spatial = chain.model.patch_embed.num_patches
     shape = (len(tokens), spatial + chain.model.num_prefix_tokens, chain.model.embed_dim)
-    _write(path, links(), shape, source["sample"][:], dtype, attributes, layer)
+    _write(path, links, shape, source["sample"][:], dtype, attributes, layer)
+
+
+def _rows(tokens, length):
+    """An array's samples, so many at a time; each of its chunks is read once."""
+    step = tokens.chunks[0]
+    waiting = np.empty((0, *tokens.shape[1:]), tokens.dtype)
+    for start in range(0, len(tokens), step):
+        waiting = np.concatenate([waiting, tokens[start : start + step]])
+        while len(waiting) >= length:
+            yield waiting[:length]
+            waiting = waiting[length:]
+    if len(waiting):
+        yield waiting
 
 
 def _write(path, batches, shape, samples, dtype, attributes, layer):

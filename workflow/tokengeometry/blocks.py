@@ -6,7 +6,7 @@ import numpy as np
 
 # Of a chunk of a store.
 CHUNK_BYTES = 32 * 2**20
-# Of a batch of samples, in float64, whose moments are summed.
+# Of a batch of samples, in float32, whose moments are summed.
 BATCH_BYTES = 2**28
 # Of a block of samples of which two at a time make a tile of the sample Gram matrix.
 BLOCK_BYTES = 3 * 2**29

@@ -1,5 +1,7 @@
 """Where and how exactly to compute."""
 
+import os
+
 from tokengeometry import gpus
 from tokengeometry.errors import StudyError
 
@@ -65,3 +67,24 @@ def for_sums(device, threads, gpu):
     if device == "cuda" or gpu:
         return prepare(device, threads)
     return "cpu"
+
+
+def forward_workers(device, threads):
+    """How many pieces of a forward pass to compute side by side; see `tokengeometry.pieces`.
+
+    On the CPU it may be twice the job's threads, up to the cores of the run: such pieces give way to other jobs without
+    waiting for each other, and use the cores that those leave idle.
+
+    Parameters
+    ----------
+    device : torch.device
+    threads : int
+        The job's.
+
+    Returns
+    -------
+    int
+    """
+    if device.type != "cpu":
+        return 1
+    return max(threads, min(2 * threads, int(os.environ.get("TOKENGEOMETRY_CORES", 0))))

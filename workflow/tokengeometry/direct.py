@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from tokengeometry import moments, plan, spectra
 from tokengeometry.activations import check_finite
+from tokengeometry.pieces import in_order
 
 
 class Held:
@@ -42,7 +43,7 @@ class Held:
         return values if values.is_cuda else values.cpu().numpy()
 
 
-def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_device, threads):
+def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_device, threads, workers=1):
     """Moments of layers, and their concatenated spectra, layer by layer as they are done.
 
     Parameters
@@ -65,6 +66,9 @@ def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_devic
     sums_device : torch.device or "cpu"
         See `tokengeometry.devices.for_sums`.
     threads : int
+        Of the sums on the CPU.
+    workers : int
+        Of the forward pass; see `tokengeometry.pieces.in_order`.
 
     Yields
     ------
@@ -92,7 +96,7 @@ def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_devic
             stop = min(start + slab, count)
             held = [batch.to(device) for batch in images(start, stop)]
             for layer in range(max(members) + 1):
-                _advance(held, chain, layer, samples[start:stop])
+                _advance(held, chain, layer, samples[start:stop], workers)
                 progress.update(stop - start)
                 if layer not in sums:
                     continue
@@ -107,15 +111,17 @@ def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_devic
     progress.close()
 
 
-@torch.inference_mode()
-def _advance(held, chain, layer, samples):
+def _advance(held, chain, layer, samples, workers):
     """From one layer to the next, batch by batch in place; layer 0 is there already."""
     precision = next(chain.model.parameters()).dtype
+
+    def advance(batch):
+        # As through a store of float32.
+        return chain.link(layer, batch.to(precision)).float() if layer else batch
+
     first = 0
-    for index, batch in enumerate(held):
-        if layer:
-            # As through a store of float32.
-            held[index] = batch = chain.link(layer, batch.to(precision)).float()
+    for index, batch in enumerate(in_order(advance, held, workers)):
+        held[index] = batch
         if not torch.isfinite(batch).all():
             check_finite(batch.cpu().numpy(), layer, samples[first:])
         first += len(batch)

@@ -14,6 +14,11 @@ from threadpoolctl import threadpool_limits
 from tokengeometry import stores
 from tokengeometry.blocks import BATCH_BYTES
 
+# The Gram matrix is a matter of correlations, to which 1e-7 is nothing: its products are made in float32, of so many
+# values at a time, and added in float64. The small eigenvalues of the scatter need float64 throughout.
+GRAM_PRODUCTS = np.float32
+GRAM_LENGTH = 2**14
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -71,11 +76,12 @@ class _Sums:
     def add(self, batch):
         """Take in samples, (sample, token, feature)."""
         samples, tokens, features = batch.shape
-        centred = np.empty((tokens, samples, features))
+        centred = np.empty((tokens, samples, features), GRAM_PRODUCTS)
 
         def add_token(token):
-            values = centred[token]
-            np.subtract(batch[:, token], self.origin[token], out=values)
+            # One token at a time in float64: it stays in the processor's cache.
+            values = batch[:, token] - self.origin[token]
+            centred[token] = values
             self.total[token] += values.sum(axis=0)
             # Of a matrix with itself, numpy computes one triangle.
             self.scatter[token] += values.T @ values
@@ -85,7 +91,9 @@ class _Sums:
                 pass
         flat = centred.reshape(tokens, -1)
         with threadpool_limits(self._threads):
-            self.gram += flat @ flat.T
+            for start in range(0, flat.shape[1], GRAM_LENGTH):
+                piece = flat[:, start : start + GRAM_LENGTH]
+                self.gram += piece @ piece.T
         self.count += samples
 
     def moments(self):
@@ -193,12 +201,12 @@ def accumulate(batches, *, device="cpu", threads=1):
 
 
 def batch_rows(tokens, features, *, batch_bytes=BATCH_BYTES):
-    """How many samples make a batch of about `batch_bytes` in float64 (at least one)."""
-    return max(1, batch_bytes // (8 * tokens * features))
+    """How many samples make a batch of about `batch_bytes` in float32 (at least one)."""
+    return max(1, batch_bytes // (4 * tokens * features))
 
 
 def batches(store, *, batch_bytes=BATCH_BYTES):
-    """An activation store's samples in batches of whole chunks, about `batch_bytes` each in float64."""
+    """An activation store's samples in batches of whole chunks, about `batch_bytes` each in float32."""
     activations = store["activations"]
     chunk = activations.chunks[0]
     step = max(1, batch_rows(*activations.shape[1:], batch_bytes=batch_bytes) // chunk) * chunk

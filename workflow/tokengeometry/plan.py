@@ -112,7 +112,7 @@ def layer_memory(batch_size, tokens, features):
 
 def moments_memory(samples, tokens, features):
     """Peak bytes of the job that sums the moments of one part of a layer."""
-    batch = min(8 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
+    batch = min(4 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
     return PROCESS_BYTES + 8 * (tokens * features**2 + tokens**2) + 3 * batch
 
 
@@ -173,7 +173,7 @@ def _direct_bytes(batch_size, joint, shapes):
 
 
 def _smallest_slab(samples, joint, shapes):
-    rows = max(BATCH_BYTES // (8 * tokens * features) for tokens, features in shapes)
+    rows = max(BATCH_BYTES // (4 * tokens * features) for tokens, features in shapes)
     return min(samples, max(joint, rows, 1))
 
 

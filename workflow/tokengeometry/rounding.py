@@ -48,3 +48,24 @@ def eigenvalue_floor(largest, mean_square, size, dtypes, *, samples, dimensions)
     solver = size * np.finfo(np.float64).eps * np.abs(largest)
     edge = (1 + np.sqrt(dimensions / samples)) ** 2
     return np.maximum(solver, edge * rounding_variance(mean_square, dtypes))
+
+
+def product_floor(trace, samples):
+    """The size of eigenvalue that products in float32 make, where the Gram matrix of samples is summed from them.
+
+    Rounding is less than about 4 ε of an entry's size, which is the trace. Of an N×N matrix of such errors, divided by
+    N, the largest eigenvalue is 2/√N times that (Wigner 1955). Errors that are alike for similar samples
+    only add to the eigenvalues that those samples make, in their seventh digit.
+
+    Parameters
+    ----------
+    trace : float
+        Of the covariance: the sum of the eigenvalues.
+    samples : int
+        N.
+
+    Returns
+    -------
+    float
+    """
+    return 8 * EPSILON["float32"] * trace / np.sqrt(samples)

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from tokengeometry import stores
 from tokengeometry.blocks import BLOCK_BYTES
 from tokengeometry.moments import read_merged, token_blocks
-from tokengeometry.rounding import eigenvalue_floor
+from tokengeometry.rounding import eigenvalue_floor, product_floor
 
-# Of a float64 copy of some features of a block of samples.
-PIECE_BYTES = 2**26
+# Features of a block of samples that are multiplied at a time; the products are added in float64.
+PIECE_LENGTH = 4096
 
 
 def eigenvalues(scatter, count, *, device="cpu", threads=1):
@@ -101,20 +101,36 @@ class Samples:
 
 
 class _OnCPU:
-    """What `concatenated` needs beyond the operators that numpy and torch share, by numpy."""
+    """What `concatenated` needs beyond the operators that numpy and torch share, by numpy.
+
+    Parameters
+    ----------
+    products : {"float32", "float64"}
+        In which the sample Gram matrix is multiplied out; it is added up in float64.
+    """
+
+    def __init__(self, products):
+        self._products = np.dtype(products)
 
     def zeros(self, *shape):
         return np.zeros(shape)
 
-    def double(self, values):
-        return np.array(values, dtype=np.float64)
+    def mean(self, values):
+        """Over samples, in the precision of the products."""
+        return values.mean(0, dtype=np.float64).astype(self._products)
+
+    def centred(self, values, origin):
+        return np.subtract(values, origin, dtype=self._products)
+
+    def total(self, centred):
+        return centred.sum(0, dtype=np.float64)
 
     def eigenvalues(self, matrix):
         return np.linalg.eigvalsh(matrix)
 
 
 class _OnGPU:
-    """The same in a CUDA device's memory, by torch."""
+    """The same in a CUDA device's memory, by torch; in float64, which such a device multiplies as fast."""
 
     def __init__(self, device):
         import torch
@@ -124,18 +140,28 @@ class _OnGPU:
     def zeros(self, *shape):
         return self._torch.zeros(shape, dtype=self._torch.float64, device=self._device)
 
-    def double(self, values):
-        return self._torch.as_tensor(values).to(self._device, self._torch.float64, copy=True)
+    def mean(self, values):
+        return self._double(values).mean(0)
+
+    def centred(self, values, origin):
+        return self._double(values) - origin
+
+    def total(self, centred):
+        return centred.sum(0)
 
     def eigenvalues(self, matrix):
         return self._torch.linalg.eigvalsh(matrix).cpu().numpy()
 
+    def _double(self, values):
+        return self._torch.as_tensor(values).to(self._device, self._torch.float64)
 
-def concatenated(activations, *, device="cpu", threads=1, block_bytes=BLOCK_BYTES):
+
+def concatenated(activations, *, device="cpu", threads=1, products="float32", block_bytes=BLOCK_BYTES):
     """Eigenvalues of the covariance of all tokens concatenated: N samples in T·D dimensions.
 
     They are those of the centred N×N Gram matrix of the samples divided by N, which is summed tile by
-    tile in float64, so that memory holds that matrix and two blocks of samples.
+    tile in float64, so that memory holds that matrix and two blocks of samples. What float32 products add to the
+    eigenvalues is below `tokengeometry.rounding.product_floor`.
 
     Parameters
     ----------
@@ -145,6 +171,8 @@ def concatenated(activations, *, device="cpu", threads=1, block_bytes=BLOCK_BYTE
         "cpu" computes by numpy, without torch; a CUDA device holds the Gram matrix.
     threads : int
         Of the CPU's linear algebra.
+    products : {"float32", "float64"}
+        What the CPU multiplies in; a CUDA device multiplies in float64.
     block_bytes : int
         Of a block of samples.
 
@@ -158,9 +186,8 @@ def concatenated(activations, *, device="cpu", threads=1, block_bytes=BLOCK_BYTE
     width = tokens * features
     rows = max(1, block_bytes // (activations.dtype.itemsize * width))
     edges = np.linspace(0, samples, -(-samples // rows) + 1).astype(int)
-    step = max(1, PIECE_BYTES // (8 * min(rows, samples)))
-    backend = _OnCPU() if str(device) == "cpu" else _OnGPU(device)
-    gram, origin = backend.zeros(samples, samples), backend.zeros(width)
+    backend = _OnCPU(products) if str(device) == "cpu" else _OnGPU(device)
+    gram, origins = backend.zeros(samples, samples), {}
 
     def block(index):
         values = activations[edges[index] : edges[index + 1]]
@@ -174,20 +201,18 @@ def concatenated(activations, *, device="cpu", threads=1, block_bytes=BLOCK_BYTE
                 left = block(i)
             right = left if j == i else block(j)
             corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-            for start in range(0, width, step):
-                part = slice(start, start + step)
-                a = backend.double(left[:, part])
+            for start in range(0, width, PIECE_LENGTH):
+                part = slice(start, start + PIECE_LENGTH)
                 if i == 0:
-                    origin[part] = a.mean(0)
-                a -= origin[part]
+                    origins[start] = backend.mean(left[:, part])
+                origin = origins[start]
+                a = backend.centred(left[:, part], origin)
                 if j == i:
                     # Of a matrix with itself, numpy computes one triangle.
                     corner += a @ a.T
-                    squares += float(2 * origin[part] @ a.sum(0) + len(a) * (origin[part] @ origin[part]))
+                    squares += float(2 * (origin @ backend.total(a)) + len(a) * (origin @ origin))
                     continue
-                b = backend.double(right[:, part])
-                b -= origin[part]
-                corner += a @ b.T
+                corner += a @ backend.centred(right[:, part], origin).T
             # Before the next blocks are read.
             del right
             if j == i:
@@ -238,7 +263,9 @@ def save_concatenated(path, values, mean_square, shape, dtypes, /, **attributes)
         Kept with the store.
     """
     samples, tokens, features = shape
-    floor = eigenvalue_floor(values[0], mean_square, len(values), dtypes, samples=samples, dimensions=tokens * features)
+    dimensions = tokens * features
+    floor = eigenvalue_floor(values[0], mean_square, len(values), dtypes, samples=samples, dimensions=dimensions)
+    floor = max(floor, product_floor(values.sum(), samples))
     with stores.create(path, samples=samples, **attributes) as store:
         store.write("eigenvalues", values, ("rank",))
         store.write("floor", floor, ())

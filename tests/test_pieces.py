@@ -1,0 +1,61 @@
+"""Pieces of a forward pass side by side."""
+
+import threading
+
+import pytest
+import torch
+from tokengeometry.devices import forward_workers
+from tokengeometry.pieces import in_order, piece_length
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first(workers):
+    ends = [threading.Event() for _ in range(6)]
+
+    def wait_for_the_next(piece):
+        # With two workers, an even piece ends after the odd one behind it.
+        if workers > 1 and piece % 2 == 0:
+            ends[piece + 1].wait(10)
+        ends[piece].set()
+        return piece
+
+    assert list(in_order(wait_for_the_next, range(6), workers)) == list(range(6))
+
+
+def test_pieces_are_computed_without_gradients_by_one_thread_each():
+    weight = torch.ones(3, 3, requires_grad=True)
+    found = list(in_order(lambda piece: (piece @ weight, torch.get_num_threads()), torch.ones(4, 2, 3), 2))
+    assert [(result.requires_grad, threads) for result, threads in found] == [(False, 1)] * 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_few_pieces_are_taken_before_their_results_are_asked_for(workers):
+    taken = []
+    results = in_order(lambda piece: piece, (taken.append(index) or index for index in range(50)), workers)
+    next(results)
+    assert len(taken) <= workers + 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_piece_is_raised(workers):
+    def fail(piece):
+        raise ValueError(f"piece {piece}")
+
+    with pytest.raises(ValueError, match="piece 0"):
+        list(in_order(fail, range(4), workers))
+
+
+def test_all_pieces_at_work_are_a_batch():
+    assert [piece_length(64, workers) for workers in (1, 2, 3, 100)] == [64, 32, 22, 1]
+
+
+def test_a_forward_pass_takes_twice_its_threads_at_most_and_no_more_than_the_run_has(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setenv("TOKENGEOMETRY_CORES", "6")
+    assert [forward_workers(cpu, threads) for threads in (1, 2, 4, 6)] == [2, 4, 6, 6]
+    assert forward_workers(torch.device("cuda"), 4) == 1
+    # On a cluster a job has its own cores alone.
+    monkeypatch.delenv("TOKENGEOMETRY_CORES")
+    assert forward_workers(cpu, 4) == 4
