@@ -1,12 +1,14 @@
 # make        the environment, the default study, and what to open afterwards
 # make test   the environment and the tests
+# make bench  the environment and the benchmark: what the study takes beside a bare forward pass
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: all study environment test lint clean
+.PHONY: all study environment test bench lint clean
 
 all: study
 
@@ -17,6 +19,9 @@ environment: $(VENV)/installed
 
 test: $(VENV)/installed
 	. $(BIN)/activate && python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/installed
+	. $(BIN)/activate && PYTHONPATH=workflow python -m bench $(BENCH_ARGS)
 
 lint: $(VENV)/installed
 	. $(BIN)/activate && ruff check && ruff format --check && snakefmt --check Snakefile workflow/rules && snakemake --lint

@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-REPOSITORY = Path(__file__).parents[1]
+from bench.workflow import REPOSITORY, command, configure, with_samples
+
 VARIANTS = {
     "float32": ("float32", "float32"),
     "bfloat16": ("bfloat16", "float32"),
@@ -28,11 +29,9 @@ def alpha(directory, config, precision, dtype):
     """The table of α of a study, and the seconds its run took."""
     config = copy.deepcopy(config)
     config["forward"]["precision"], config["activations"]["dtype"] = precision, dtype
-    (directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--cores", "all"]
-    command += ["--workflow-profile", REPOSITORY / "profiles" / "default", "alpha"]
+    configure(directory, config)
     start = time.monotonic()
-    subprocess.run([str(word) for word in command], cwd=directory, check=True, stdout=sys.stderr)
+    subprocess.run(command("alpha"), cwd=directory, check=True, stdout=sys.stderr)
     seconds = time.monotonic() - start
     return pd.concat(map(pd.read_csv, (directory / "results").glob("*/*/*/alpha.csv"))), seconds
 
@@ -78,8 +77,7 @@ def table(found):
 
 
 def main(samples, directory):
-    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-    config |= dict.fromkeys(("samples", "samples_per_part", "concatenated_samples"), samples)
+    config = with_samples(yaml.safe_load((REPOSITORY / "config.yaml").read_text()), samples)
     tables, seconds = {}, {}
     for name, (precision, dtype) in VARIANTS.items():
         tables[name], seconds[name] = alpha(Path(directory), config, precision, dtype)

@@ -1,5 +1,6 @@
 """Clusters of tokens by their α trajectories: UMAP to a plane, then k-means (Joseph et al. 2023)."""
 
+import contextlib
 import warnings
 from dataclasses import dataclass
 
@@ -72,6 +73,7 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
     from sklearn.cluster import KMeans
     from umap import UMAP
 
+    _keep_compiled()
     trajectories = np.asarray(trajectories, dtype=np.float64)
     tokens, layers = complete_trajectories(trajectories)
     embedding = np.full((len(trajectories), 2), np.nan)
@@ -93,3 +95,16 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
         means = np.array([points[found == index].mean() for index in range(count)])
         label[tokens] = 1 + np.argsort(np.argsort(means))[found]
     return Clusters(embedding, label, layers)
+
+
+def _keep_compiled():
+    """Let numba keep what it compiles of UMAP, beside its files or in the user's cache: it takes longer than UMAP."""
+    from numba.core.dispatcher import Dispatcher
+    from umap import layouts, umap_, utils
+
+    for module in (layouts, umap_, utils):
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher):
+                # Where there is no place to write, it compiles each time.
+                with contextlib.suppress(RuntimeError):
+                    function.enable_caching()
