@@ -108,7 +108,8 @@ def _write(path, batches, shape, samples, dtype, attributes, layer):
         length, waiting = array.chunks[0], []
         progress = tqdm(total=shape[0], desc=f"layer {layer}", unit="sample", mininterval=5)
         for batch in batches:
-            values = batch.cpu().numpy().astype(dtype, copy=False)
+            with np.errstate(over="ignore"):
+                values = batch.cpu().numpy().astype(dtype, copy=False)
             check_finite(values, layer, samples[start + sum(map(len, waiting)) :])
             waiting.append(values)
             progress.update(len(values))
@@ -137,6 +138,10 @@ def check_finite(values, layer, samples):
     ------
     StudyError
     """
+    # A sum of finite numbers may overflow, but no other is finite: only then are they looked at one by one.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float32)):
+            return
     finite = np.isfinite(values)
     if not finite.all():
         sample, token, _ = np.argwhere(~finite)[0]

@@ -122,7 +122,8 @@ def _advance(held, chain, layer, samples, workers):
     first = 0
     for index, batch in enumerate(in_order(advance, held, workers)):
         held[index] = batch
-        if not torch.isfinite(batch).all():
+        # A sum of finite numbers may overflow, but no other is finite.
+        if not batch.sum().isfinite():
             check_finite(batch.cpu().numpy(), layer, samples[first:])
         first += len(batch)
 

@@ -1,0 +1,33 @@
+"""The bare forward pass: timm's model over the study's images, nothing kept.
+
+    PYTHONPATH=REPOSITORY:REPOSITORY/workflow python -m bench.forward
+
+in the working directory of a fetched study prints JSON: wall and CPU seconds of the loop over the batches. Starting
+up, loading the model and preprocessing the images are not in them.
+"""
+
+import json
+import time
+
+import torch
+
+from bench.inputs import image_batches, load_model, read_config, use_all_cores
+
+
+def main():
+    cores = use_all_cores()
+    config = read_config()
+    model, description = load_model(config)
+    dtype = next(model.parameters()).dtype
+    batches = [batch.to(dtype) for batch in image_batches(config, description, workers=cores)]
+    with torch.inference_mode():
+        # What torch prepares once for all batches is start-up too.
+        model(batches[0])
+        start, cpu_start = time.perf_counter(), time.process_time()
+        for batch in batches:
+            model(batch)
+    print(json.dumps({"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}))
+
+
+if __name__ == "__main__":
+    main()
