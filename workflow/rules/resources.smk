@@ -66,7 +66,7 @@ def most_threads(name):
         # For the processes of the jobs, which see other cores than this one.
         os.environ[variable] = str(threads)
         if workflow.local_exec:
-            os.environ["TOKENGEOMETRY_CORES"] = str(cores)
+            os.environ.update(TOKENGEOMETRY_CORES=str(cores))
     return int(os.environ.get(variable, 8))
 
 
