@@ -3,8 +3,9 @@
     make bench                  (BENCH_ARGS="--samples 500" gives it arguments)
 
 measures the default study at several sizes and writes `bench.md`, `bench.json` and a figure. The size with the most
-images is measured in full, stage by stage, the other sizes as wholes. Repeats of that size take turns, so that
-whatever else the machine does meets all alike; the naive way and the smaller sizes are measured once.
+images is measured in full, its analysis and what follows also alone, the other sizes as wholes. Repeats of that size
+take turns, so that whatever else the machine does meets all alike; the naive way and the smaller sizes are measured
+once.
 """
 
 import argparse
@@ -93,7 +94,6 @@ class Bench:
             self._forward("forward", samples, image_size)
             if full:
                 self._forward("forward_allocator", samples, image_size, ALLOCATOR)
-                self._staged(samples, image_size)
             alpha = self._stored(samples, image_size, full=full)
             self._direct(samples, image_size, full=full)
             if repeat == 0:
@@ -113,14 +113,8 @@ class Bench:
         tokens, difference = agreement(alpha, pd.read_csv(table), self.config["fit"]["ranks"])
         self.agreement.append(dict(samples=samples, image_size=image_size, tokens=tokens, largest=difference))
 
-    def _staged(self, samples, image_size):
-        with self._directory(workflow.settings(self.config, samples, image_size)) as directory:
-            self._run("activations", samples, image_size, directory, "activations")
-            self._run("analysis", samples, image_size, directory, "--until", "spectra", "correlation_matrix")
-            self._run("rest", samples, image_size, directory)
-
     def _stored(self, samples, image_size, *, full):
-        """Also, in full, what a change of the fit takes afterwards. Returns the table of α from before that."""
+        """Also, in full, what its stages take again afterwards, and a change of the fit. Returns the table of α."""
         config = workflow.settings(self.config, samples, image_size)
         with self._directory(config) as directory:
             self._run("stored", samples, image_size, directory)
@@ -128,6 +122,9 @@ class Bench:
             alpha = pd.read_csv(directory / "results" / branch.model / branch.dataset / branch.split / "alpha.csv")
             if full:
                 self._keep("stored", directory)
+                workflow.remove_analysis(directory / "results")
+                self._run("analysis", samples, image_size, directory, "--until", "spectra", "correlation_matrix")
+                self._run("rest", samples, image_size, directory)
                 workflow.configure(directory, workflow.with_another_fit(config))
                 self._run("fit", samples, image_size, directory)
             return alpha
@@ -247,11 +244,11 @@ def machine():
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--samples", type=int, nargs="+", default=[250, 500, 2000], help="numbers of images")
+    parser.add_argument("--samples", type=int, nargs="+", default=[125, 500, 2000], help="numbers of images")
     parser.add_argument(
         "--image-sizes", type=int, nargs="+", default=[112, 168, 224], help="pixels; more make more tokens"
     )
-    parser.add_argument("--image-size-samples", type=int, default=250, help="images at each of the image sizes")
+    parser.add_argument("--image-size-samples", type=int, default=125, help="images at each of the image sizes")
     parser.add_argument("--repeats", type=int, default=1, help="of the size with the most images")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks"), help="folder of the report")
     parser.add_argument("--config", type=Path, default=workflow.REPOSITORY / "config.yaml", help="another study")

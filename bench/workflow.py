@@ -80,6 +80,13 @@ def copy_fetched(fetched, directory, config):
     configure(directory, config)
 
 
+def remove_analysis(results):
+    """Remove what is made from the activations, but for tables and figures."""
+    for kind in ("moments", "spectra", "correlations"):
+        for folder in Path(results).glob(f"*/*/*/{kind}"):
+            shutil.rmtree(folder)
+
+
 def rule_costs(results):
     """What the jobs of every rule took, from Snakemake's benchmark files.
 

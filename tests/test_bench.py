@@ -24,7 +24,6 @@ SECONDS = {
     "naive_pca": 160.0,
     "naive_corrcoef": 20.0,
     "naive": 340.0,
-    "activations": 120.0,
     "analysis": 45.0,
     "rest": 30.0,
     "stored": 190.0,
@@ -76,7 +75,6 @@ def row(table, start):
 
 def test_ratios_are_to_the_bare_forward_pass_and_to_what_the_naive_way_takes_for_the_same():
     table = report.main_table(Measurements(planted(), 40, 64))
-    assert row(table, "workflow: activations")[-2:] == ["1.20", "1.25"]
     assert row(table, "workflow: moments")[-2:] == ["0.45", "4.00"]
     assert row(table, "**workflow: whole, with stores")[1:] == ["190 s", "380 s", "2.0 GiB", "1.0 GB", "1.90", "1.79"]
 

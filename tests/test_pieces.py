@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 from tokengeometry.devices import forward_workers
-from tokengeometry.pieces import in_order, piece_length
+from tokengeometry.pieces import in_order, share
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,8 +47,22 @@ def test_an_error_in_a_piece_is_raised(workers):
         list(in_order(fail, range(4), workers))
 
 
-def test_all_pieces_at_work_are_a_batch():
-    assert [piece_length(64, workers) for workers in (1, 2, 3, 100)] == [64, 32, 22, 1]
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("workers", [1, 2, 3, 48, 100])
+def test_pieces_at_work_are_no_more_than_a_batch(batch_size, workers):
+    used, length = share(batch_size, workers)
+    assert 1 <= used <= workers
+    assert length >= 1
+    assert batch_size / 2 < used * length <= batch_size
+
+
+def test_threads_are_as_before_when_the_pieces_are_done():
+    torch.set_num_threads(2)
+    try:
+        assert list(in_order(lambda piece: piece, range(3), 2)) == [0, 1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_forward_pass_takes_twice_its_threads_at_most_and_no_more_than_the_run_has(monkeypatch):

@@ -65,7 +65,8 @@ def most_threads(name):
         threads = max(1, cores // shared) if workflow.local_exec else 8
         # For the processes of the jobs, which see other cores than this one.
         os.environ[variable] = str(threads)
-        if workflow.local_exec:
+        # Of several chains, two fill the machine.
+        if workflow.local_exec and study.chains == 1:
             os.environ.update(TOKENGEOMETRY_CORES=str(cores))
     return int(os.environ.get(variable, 8))
 

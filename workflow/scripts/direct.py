@@ -10,7 +10,7 @@ import torch
 from tokengeometry import datasets, devices, direct, moments, plan, requests, spectra
 from tokengeometry.logs import log_to
 from tokengeometry.models import load_chain, patchify
-from tokengeometry.pieces import piece_length
+from tokengeometry.pieces import share
 
 with log_to(snakemake.log[0]):
     compute, params = snakemake.config["compute"], snakemake.params
@@ -29,8 +29,7 @@ with log_to(snakemake.log[0]):
     start, stop = params.part
     samples = datasets.subset(len(split), stop, params.seed)[start:]
 
-    workers = devices.forward_workers(device, snakemake.threads)
-    length = piece_length(compute["batch_size"], workers)
+    workers, length = share(compute["batch_size"], devices.forward_workers(device, snakemake.threads))
 
     def patches(first, last):
         for images in datasets.batches(split, samples[first:last], model, batch_size=length, workers=snakemake.threads):

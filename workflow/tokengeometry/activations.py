@@ -7,7 +7,7 @@ from tqdm import tqdm
 from tokengeometry import stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import patchify
-from tokengeometry.pieces import in_order, piece_length
+from tokengeometry.pieces import in_order, share
 
 DIMS = ("sample", "token", "feature")
 
@@ -78,25 +78,29 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
     def link(batch):
         return chain.link(layer, torch.from_numpy(batch).to(device=device, dtype=precision)).float()
 
-    length = piece_length(batch_size, workers)
-    links = in_order(link, _rows(tokens, length), workers)
+    workers, length = share(batch_size, workers)
+    links = in_order(link, _pieces(tokens, length), workers)
 
     spatial = chain.model.patch_embed.num_patches
     shape = (len(tokens), spatial + chain.model.num_prefix_tokens, chain.model.embed_dim)
     _write(path, links, shape, source["sample"][:], dtype, attributes, layer)
 
 
-def _rows(tokens, length):
+def _pieces(array, length):
     """An array's samples, so many at a time; each of its chunks is read once."""
-    step = tokens.chunks[0]
-    waiting = np.empty((0, *tokens.shape[1:]), tokens.dtype)
-    for start in range(0, len(tokens), step):
-        waiting = np.concatenate([waiting, tokens[start : start + step]])
-        while len(waiting) >= length:
-            yield waiting[:length]
-            waiting = waiting[length:]
-    if len(waiting):
-        yield waiting
+    rows, step = len(array), array.chunks[0]
+    chunk, first = array[:0], 0
+    for start in range(0, rows, length):
+        piece = np.empty((min(length, rows - start), *array.shape[1:]), array.dtype)
+        filled = 0
+        while filled < len(piece):
+            if start + filled == first + len(chunk):
+                first += len(chunk)
+                chunk = array[first : first + step]
+            taken = chunk[start + filled - first :][: len(piece) - filled]
+            piece[filled : filled + len(taken)] = taken
+            filled += len(taken)
+        yield piece
 
 
 def _write(path, batches, shape, samples, dtype, attributes, layer):

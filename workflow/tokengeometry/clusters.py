@@ -1,10 +1,14 @@
 """Clusters of tokens by their α trajectories: UMAP to a plane, then k-means (Joseph et al. 2023)."""
 
 import contextlib
+import os
+import pickle
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
+
+from tokengeometry.errors import StudyError
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,11 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*force_all_finite.*")
-            embedding[tokens] = reducer.fit_transform(points)
+            try:
+                embedding[tokens] = reducer.fit_transform(points)
+            except (EOFError, pickle.UnpicklingError) as error:
+                place = os.environ.get("NUMBA_CACHE_DIR", "its cache")
+                raise StudyError(f"what numba keeps in {place} is damaged; delete it and run again") from error
         found = KMeans(count, n_init=10, random_state=seed).fit_predict(embedding[tokens])
         means = np.array([points[found == index].mean() for index in range(count)])
         label[tokens] = 1 + np.argsort(np.argsort(means))[found]
@@ -98,7 +106,7 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
 
 
 def _keep_compiled():
-    """Let numba keep what it compiles of UMAP, beside its files or in the user's cache: it takes longer than UMAP."""
+    """Let numba keep what it compiles of UMAP, which takes longer than UMAP; where is `NUMBA_CACHE_DIR`."""
     from numba.core.dispatcher import Dispatcher
     from umap import layouts, umap_, utils
 

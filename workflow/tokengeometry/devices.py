@@ -72,8 +72,8 @@ def for_sums(device, threads, gpu):
 def forward_workers(device, threads):
     """How many pieces of a forward pass to compute side by side; see `tokengeometry.pieces`.
 
-    On the CPU it may be twice the job's threads, up to the cores of the run: such pieces give way to other jobs without
-    waiting for each other, and use the cores that those leave idle.
+    On the CPU it may be twice the job's threads, up to the cores of the run, where the run says so because it has but
+    one chain: such pieces give way to other jobs without waiting for each other, and use the cores that those leave.
 
     Parameters
     ----------

@@ -117,10 +117,10 @@ def _advance(held, chain, layer, samples, workers):
 
     def advance(batch):
         # As through a store of float32.
-        return chain.link(layer, batch.to(precision)).float() if layer else batch
+        return chain.link(layer, batch.to(precision)).float()
 
     first = 0
-    for index, batch in enumerate(in_order(advance, held, workers)):
+    for index, batch in enumerate(in_order(advance, held, workers) if layer else held):
         held[index] = batch
         # A sum of finite numbers may overflow, but no other is finite.
         if not batch.sum().isfinite():

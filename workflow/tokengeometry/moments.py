@@ -1,8 +1,8 @@
 """Sums from which every statistic of a layer follows, and which add up over parts.
 
 For tokens x_t ∈ R^D over N samples: the mean μ_t, the scatter Σ_n (x_t − μ_t)(x_t − μ_t)ᵀ of every token,
-and the Gram matrix Σ_n ⟨x_s − μ_s, x_t − μ_t⟩ of the tokens. Batches are accumulated in float64 about a
-provisional mean; parts are merged by the pairwise update of Chan, Golub & LeVeque (1983).
+and the Gram matrix Σ_n ⟨x_s − μ_s, x_t − μ_t⟩ of the tokens. Batches are added up in float64 about a
+provisional mean, that of the first 32 samples; parts are merged by the pairwise update of Chan, Golub & LeVeque (1983).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from tokengeometry import stores
 from tokengeometry.blocks import BATCH_BYTES
+from tokengeometry.errors import StudyError
 
-# The Gram matrix is a matter of correlations, to which 1e-7 is nothing: its products are made in float32, of so many
-# values at a time, and added in float64. The small eigenvalues of the scatter need float64 throughout.
+# The Gram matrix is a matter of correlations, to which the seventh digit is nothing: its products are made in
+# float32, of so many values at a time, and added in float64. Small eigenvalues of the scatter need float64 throughout.
 GRAM_PRODUCTS = np.float32
 GRAM_LENGTH = 2**14
 
@@ -55,7 +56,7 @@ class Moments:
 
 
 class _Sums:
-    """Sums over samples about a provisional mean, in float64 on the CPU.
+    """Sums over samples about a provisional mean, in float64 on the CPU; products for the Gram matrix in float32.
 
     Parameters
     ----------
@@ -102,6 +103,10 @@ class _Sums:
         for scatter, step in zip(self.scatter, offset, strict=True):
             scatter -= self.count * np.outer(step, step)
         self.gram -= self.count * (offset @ offset.T)
+        if not np.isfinite(self.gram).all():
+            raise StudyError(
+                f"squares of activations are beyond {np.dtype(GRAM_PRODUCTS)}: check the weights and images"
+            )
         return Moments(self.count, self.origin + offset, self.scatter, self.gram)
 
 
@@ -117,11 +122,13 @@ class _SumsOnGPU:
         self.gram = origin.new_zeros(tokens, tokens)
 
     def add(self, batch):
-        centred = batch.permute(1, 0, 2).to(self.origin.dtype) - self.origin[:, None]
-        self.total += centred.sum(dim=1)
-        self.scatter.baddbmm_(centred.transpose(1, 2), centred)
-        flat = centred.flatten(start_dim=1)
-        self.gram.addmm_(flat, flat.T)
+        # In float64, of which a quarter of the batch is held at a time.
+        for piece in batch.split(-(-len(batch) // 4)):
+            centred = piece.permute(1, 0, 2).to(self.origin.dtype) - self.origin[:, None]
+            self.total += centred.sum(dim=1)
+            self.scatter.baddbmm_(centred.transpose(1, 2), centred)
+            flat = centred.flatten(start_dim=1)
+            self.gram.addmm_(flat, flat.T)
         self.count += len(batch)
 
     def moments(self):
@@ -172,6 +179,8 @@ class Accumulator:
         ------
         ValueError
             If there were none.
+        StudyError
+            If their squares are too large for float32, on the CPU.
         """
         if self._sums is None:
             raise ValueError("no samples to accumulate")

@@ -10,13 +10,27 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 
-def piece_length(batch_size, workers):
-    """Samples in a piece, so that all pieces at work are a batch."""
-    return -(-batch_size // workers)
+def share(batch_size, workers):
+    """Share a batch out.
+
+    Parameters
+    ----------
+    batch_size : int
+        The most samples at work at a time.
+    workers : int
+        At most.
+
+    Returns
+    -------
+    workers, length : int
+        Those to use, and the samples in a piece.
+    """
+    workers = min(workers, batch_size)
+    return workers, batch_size // workers
 
 
 def in_order(function, pieces, workers):
-    """What a function makes of every piece, in order, with the memory of a few pieces.
+    """What a function makes of every piece, in order, with the memory of two pieces more than there are workers.
 
     Parameters
     ----------
@@ -39,8 +53,10 @@ def in_order(function, pieces, workers):
     if workers == 1:
         yield from map(call, pieces)
         return
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = deque()
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    waiting = deque()
+    try:
         for piece in pieces:
             waiting.append(pool.submit(call, piece))
             # One more than are at work, for when the first is done while this thread is elsewhere.
@@ -48,3 +64,7 @@ def in_order(function, pieces, workers):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # A thread's setting is also that of threads to come.
+        torch.set_num_threads(threads)

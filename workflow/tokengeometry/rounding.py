@@ -53,9 +53,10 @@ def eigenvalue_floor(largest, mean_square, size, dtypes, *, samples, dimensions)
 def product_floor(trace, samples):
     """The size of eigenvalue that products in float32 make, where the Gram matrix of samples is summed from them.
 
-    Rounding is less than about 4 ε of an entry's size, which is the trace. Of an N×N matrix of such errors, divided by
-    N, the largest eigenvalue is 2/√N times that (Wigner 1955). Errors that are alike for similar samples
-    only add to the eigenvalues that those samples make, in their seventh digit.
+    Rounding is less than about 4 ε of an entry's size, which is the trace on average. Of an N×N matrix of such
+    errors, divided by N, the largest eigenvalue is 2/√N times that (Wigner 1955). Errors that are alike for similar
+    samples only add to the eigenvalues that those samples make, in their seventh digit. The floor counts whatever
+    the device multiplied in, so that it doesn't depend on the device.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tokengeometry import stores
 from tokengeometry.blocks import BLOCK_BYTES
+from tokengeometry.errors import StudyError
 from tokengeometry.moments import read_merged, token_blocks
 from tokengeometry.rounding import eigenvalue_floor, product_floor
 
@@ -120,7 +121,7 @@ class _OnCPU:
         return values.mean(0, dtype=np.float64).astype(self._products)
 
     def centred(self, values, origin):
-        return np.subtract(values, origin, dtype=self._products)
+        return np.subtract(values, origin).astype(self._products, copy=False)
 
     def total(self, centred):
         return centred.sum(0, dtype=np.float64)
@@ -130,7 +131,7 @@ class _OnCPU:
 
 
 class _OnGPU:
-    """The same in a CUDA device's memory, by torch; in float64, which such a device multiplies as fast."""
+    """The same in a CUDA device's memory, by torch, all in float64: those of data centres multiply it as fast."""
 
     def __init__(self, device):
         import torch
@@ -160,8 +161,8 @@ def concatenated(activations, *, device="cpu", threads=1, products="float32", bl
     """Eigenvalues of the covariance of all tokens concatenated: N samples in T·D dimensions.
 
     They are those of the centred N×N Gram matrix of the samples divided by N, which is summed tile by
-    tile in float64, so that memory holds that matrix and two blocks of samples. What float32 products add to the
-    eigenvalues is below `tokengeometry.rounding.product_floor`.
+    tile in float64, so that memory holds that matrix and two blocks of samples. Products in float32 change an
+    eigenvalue in its seventh digit, or by less than `tokengeometry.rounding.product_floor`.
 
     Parameters
     ----------
@@ -181,6 +182,11 @@ def concatenated(activations, *, device="cpu", threads=1, products="float32", bl
     eigenvalues : array, (rank,), float64, descending; min(N, T·D) of them
     mean_square : float
         The mean of x² over samples, tokens and features.
+
+    Raises
+    ------
+    StudyError
+        If squares of activations are too large for the products.
     """
     samples, tokens, features = activations.shape
     width = tokens * features
@@ -220,6 +226,8 @@ def concatenated(activations, *, device="cpu", threads=1, products="float32", bl
                 del left
             else:
                 gram[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = corner.T
+        if not np.isfinite(float(gram.trace())):
+            raise StudyError(f"squares of activations are beyond {products}: check the weights and images")
         row_mean = gram.mean(0)
         gram -= row_mean[:, None]
         gram -= row_mean[None, :] - row_mean.mean()

@@ -94,6 +94,11 @@ class Study:
         samples = min(self.samples(dataset, split), self.config["concatenated_samples"])
         return samples, len(cut(samples, self.config["samples_per_part"]))
 
+    @property
+    def chains(self):
+        """How many chains there are: one for each part of every branch."""
+        return sum(len(self.parts(branch.dataset, branch.split)) for branch in self.branches)
+
     def layers(self, model):
         """The layers of a model that are analysed, ascending."""
         return sorted(self.config["models"][model]["layers"])
