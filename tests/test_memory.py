@@ -34,7 +34,7 @@ JOBS = {
         from tokengeometry.models import TokenChain
         model = VisionTransformer(img_size=64, patch_size=4, embed_dim=64, depth=2, num_heads=1,
                                   class_token=False, global_pool="avg", num_classes=0).eval()
-        write_layer(out, source, TokenChain(model), 2, batch_size=64, device=torch.device("cpu"))
+        write_layer(out, source, TokenChain(model), 2, batch_size=64, workers=2, device=torch.device("cpu"))
     """,
     "moments": """
         from tokengeometry import moments, stores
