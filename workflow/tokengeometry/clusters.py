@@ -73,17 +73,33 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
     -------
     Clusters
         With all labels 0 where fewer than `count` + 2 tokens, or no layer, have what it takes.
+
+    Raises
+    ------
+    StudyError
+        If what numba has compiled of UMAP earlier is damaged.
     """
     from sklearn.cluster import KMeans
-    from umap import UMAP
 
-    _keep_compiled()
     trajectories = np.asarray(trajectories, dtype=np.float64)
     tokens, layers = complete_trajectories(trajectories)
     embedding = np.full((len(trajectories), 2), np.nan)
     label = np.zeros(len(trajectories), dtype=int)
     if layers.any() and tokens.sum() >= count + 2:
         points = trajectories[np.ix_(tokens, layers)]
+        embedding[tokens] = _plane(points, neighbors, min_dist, seed)
+        found = KMeans(count, n_init=10, random_state=seed).fit_predict(embedding[tokens])
+        means = np.array([points[found == index].mean() for index in range(count)])
+        label[tokens] = 1 + np.argsort(np.argsort(means))[found]
+    return Clusters(embedding, label, layers)
+
+
+def _plane(points, neighbors, min_dist, seed):
+    """UMAP's plane of points, (point, 2)."""
+    try:
+        from umap import UMAP
+
+        _keep_compiled()
         reducer = UMAP(
             n_neighbors=min(neighbors, len(points) - 1),
             min_dist=min_dist,
@@ -94,15 +110,10 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*force_all_finite.*")
-            try:
-                embedding[tokens] = reducer.fit_transform(points)
-            except (EOFError, pickle.UnpicklingError) as error:
-                place = os.environ.get("NUMBA_CACHE_DIR", "its cache")
-                raise StudyError(f"what numba keeps in {place} is damaged; delete it and run again") from error
-        found = KMeans(count, n_init=10, random_state=seed).fit_predict(embedding[tokens])
-        means = np.array([points[found == index].mean() for index in range(count)])
-        label[tokens] = 1 + np.argsort(np.argsort(means))[found]
-    return Clusters(embedding, label, layers)
+            return reducer.fit_transform(points)
+    except (EOFError, pickle.UnpicklingError) as error:
+        place = os.environ.get("NUMBA_CACHE_DIR", "its cache")
+        raise StudyError(f"what numba keeps in {place} is damaged; delete it and run again") from error
 
 
 def _keep_compiled():
