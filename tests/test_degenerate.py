@@ -97,7 +97,9 @@ def test_a_part_of_one_sample_adds_up_like_any_other(tmp_path):
     merged = parts[0].merge(parts[1])
     assert not parts[1].scatter.any()
     np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(merged.gram, whole.gram, rtol=1e-10, atol=1e-12)
+    # Its products are made in float32.
+    size = np.sqrt(np.outer(whole.gram.diagonal(), whole.gram.diagonal()))
+    np.testing.assert_array_less(np.abs(merged.gram - whole.gram), 2e-6 * size)
 
 
 @pytest.mark.filterwarnings("error")

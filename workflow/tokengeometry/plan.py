@@ -111,9 +111,13 @@ def layer_memory(batch_size, tokens, features):
 
 
 def moments_memory(samples, tokens, features):
-    """Peak bytes of the job that sums the moments of one part of a layer."""
+    """Peak bytes of the job that sums the moments of one part of a layer: with a batch and what is made of it, or
+    with the chunks of the scatter that are on their way into the store.
+    """
     batch = min(4 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
-    return PROCESS_BYTES + 8 * (tokens * features**2 + tokens**2) + 3 * batch
+    scatter = 8 * tokens * features**2
+    written = min(1.25 * scatter, 16 * CHUNK_BYTES)
+    return PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, int(written))
 
 
 def concatenated_memory(samples, tokens, features, dtype="float32"):
