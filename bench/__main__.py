@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -312,6 +313,8 @@ def write(results, folder):
 
 def main(arguments=None):
     options = parse(arguments)
+    # What runs is ended, and its folder removed, also then.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: terminated"))
     place = options.output / "work"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
