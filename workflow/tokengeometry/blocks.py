@@ -18,3 +18,8 @@ def chunk_length(shape, dtype, chunk_bytes=CHUNK_BYTES):
     """How many entries of the first axis fill a chunk of about `chunk_bytes` (at least one)."""
     row = math.prod(shape[1:]) * np.dtype(dtype).itemsize
     return max(1, min(shape[0], chunk_bytes // max(1, row)))
+
+
+def batch_rows(tokens, features, *, batch_bytes=BATCH_BYTES):
+    """How many samples make a batch of about `batch_bytes` in float32 (at least one)."""
+    return max(1, batch_bytes // (4 * tokens * features))

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tokengeometry import stores
-from tokengeometry.blocks import BATCH_BYTES
+from tokengeometry.blocks import BATCH_BYTES, batch_rows
 from tokengeometry.errors import StudyError
 
 # The Gram matrix is a matter of correlations, to which the seventh digit is nothing: its products are made in
@@ -207,11 +207,6 @@ def accumulate(batches, *, device="cpu", threads=1):
         # Before the next batch is read, not after.
         del batch
     return accumulator.moments()
-
-
-def batch_rows(tokens, features, *, batch_bytes=BATCH_BYTES):
-    """How many samples make a batch of about `batch_bytes` in float32 (at least one)."""
-    return max(1, batch_bytes // (4 * tokens * features))
 
 
 def batches(store, *, batch_bytes=BATCH_BYTES):

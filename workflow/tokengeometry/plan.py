@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, SLABS_BYTES, chunk_length
+from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, SLABS_BYTES, batch_rows, chunk_length
 
 CHECKSUM_BYTES = 4
 # Python with torch, timm and zarr.
@@ -177,8 +177,7 @@ def _direct_bytes(batch_size, joint, shapes):
 
 
 def _smallest_slab(samples, joint, shapes):
-    rows = max(BATCH_BYTES // (4 * tokens * features) for tokens, features in shapes)
-    return min(samples, max(joint, rows, 1))
+    return min(samples, max(joint, *(batch_rows(*shape) for shape in shapes)))
 
 
 def spectra_memory(tokens, features, threads):
