@@ -1,11 +1,11 @@
-"""What numba compiles of UMAP is kept beside a study, and is not trusted where it is damaged."""
+"""What numba compiles of UMAP is kept, and is not trusted where it is damaged."""
 
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
+from conftest import Workflow
 
 CLUSTER = """
 import numpy as np
@@ -19,26 +19,35 @@ except StudyError as error:
 """
 
 
+NOWHERE = """
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+"""
+
+
+def cluster(folder, before=""):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(Workflow.PACKAGE)}
+    command = [sys.executable, "-c", before + CLUSTER]
+    return subprocess.run(command, env=environment, text=True, capture_output=True, check=True).stdout
+
+
 @pytest.mark.slow
-def test_what_numba_compiles_is_kept_and_damage_to_it_is_one_line(finished, tmp_path):
-    (kept,) = (finished.directory / ".snakemake" / "numba").iterdir()
-    shutil.copytree(kept, tmp_path / "kept")
+def test_what_numba_compiles_is_kept_and_damage_to_it_is_one_line(tmp_path):
+    labels = cluster(tmp_path / "kept")
+    assert "error" not in labels
     before = sorted((tmp_path / "kept").rglob("*.nbc"))
     assert any("smooth_knn_dist" in path.name for path in before)
-
-    def cluster():
-        environment = os.environ | {
-            "NUMBA_CACHE_DIR": str(tmp_path / "kept"),
-            "PYTHONPATH": str(finished.PACKAGE),
-        }
-        command = [sys.executable, "-c", CLUSTER]
-        return subprocess.run(command, env=environment, text=True, capture_output=True, check=True).stdout
-
-    labels = cluster()
-    assert "error" not in labels
+    assert cluster(tmp_path / "kept") == labels
     assert sorted((tmp_path / "kept").rglob("*.nbc")) == before
     for index in (tmp_path / "kept").rglob("*.nbi"):
         index.write_bytes(b"")
-    assert cluster() == f"error: what numba keeps in {tmp_path / 'kept'} is damaged; delete it and run again\n"
-    shutil.rmtree(tmp_path / "kept")
-    assert cluster() == labels
+    assert cluster(tmp_path / "kept") == (
+        f"error: what numba keeps in {tmp_path / 'kept'} is damaged; delete it and run again\n"
+    )
+
+
+def test_no_place_for_what_numba_compiles_is_one_line(tmp_path):
+    assert cluster(tmp_path, NOWHERE) == (
+        "error: numba finds no place to keep what it compiles of UMAP; "
+        "set NUMBA_CACHE_DIR to a folder that can be written\n"
+    )

@@ -3,15 +3,9 @@
 In: the table of α. Out: a table of clusters and of places in the UMAP plane.
 """
 
-import os
-import platform
-
 from tokengeometry.clusters import cluster_trajectories
 from tokengeometry.logs import log_to
 from tokengeometry.tables import cluster_table, read, trajectories, write
-
-# What numba compiled is for the processor of this machine.
-os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(f".snakemake/numba/{platform.node()}"))
 
 with log_to(snakemake.log[0]):
     alpha = read(snakemake.input.alpha)

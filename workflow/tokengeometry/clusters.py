@@ -1,6 +1,5 @@
 """Clusters of tokens by their α trajectories: UMAP to a plane, then k-means (Joseph et al. 2023)."""
 
-import contextlib
 import os
 import pickle
 import warnings
@@ -77,7 +76,7 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
     Raises
     ------
     StudyError
-        If what numba has compiled of UMAP earlier is damaged.
+        If what numba has compiled of UMAP earlier is damaged, or it finds no place to keep it.
     """
     from sklearn.cluster import KMeans
 
@@ -112,18 +111,22 @@ def _plane(points, neighbors, min_dist, seed):
             warnings.filterwarnings("ignore", message=".*force_all_finite.*")
             return reducer.fit_transform(points)
     except (EOFError, pickle.UnpicklingError) as error:
-        place = os.environ.get("NUMBA_CACHE_DIR", "its cache")
+        place = os.environ.get("NUMBA_CACHE_DIR", "__pycache__, beside umap and pynndescent (*.nbi),")
         raise StudyError(f"what numba keeps in {place} is damaged; delete it and run again") from error
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        raise StudyError(
+            "numba finds no place to keep what it compiles of UMAP; set NUMBA_CACHE_DIR to a folder that can be written"
+        ) from error
 
 
 def _keep_compiled():
-    """Let numba keep what it compiles of UMAP, which takes longer than UMAP; where is `NUMBA_CACHE_DIR`."""
+    """Let numba keep what it compiles of UMAP, as it does for pynndescent; it takes longer than UMAP itself."""
     from numba.core.dispatcher import Dispatcher
     from umap import layouts, umap_, utils
 
     for module in (layouts, umap_, utils):
         for function in vars(module).values():
             if isinstance(function, Dispatcher):
-                # Where there is no place to write, it compiles each time.
-                with contextlib.suppress(RuntimeError):
-                    function.enable_caching()
+                function.enable_caching()
