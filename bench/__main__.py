@@ -49,10 +49,13 @@ class Bench:
     config : dict
     place : path
         Of the working directories.
+    keep : callable
+        Called after each measurement, with all there are so far.
     """
 
-    def __init__(self, config, place):
+    def __init__(self, config, place, keep):
         self.config = config
+        self.keep = keep
         self.place = Path(place).resolve()
         self.branch = workflow.only_branch(config)
         self.models = {}  # the content of model.json by image size
@@ -177,6 +180,16 @@ class Bench:
         model = self.models[image_size]
         tokens, _ = plan.layer_shape(model, model["depth"])
         self.measurements.append(Measurement(what, samples, image_size, tokens, *costs))
+        self.keep(self.found())
+
+    def found(self):
+        """What was measured so far, as in `bench.json`."""
+        return {
+            "measurements": as_rows(self.measurements),
+            "rules": self.rules,
+            "stored_bytes": self.stored_bytes,
+            "agreement": self.agreement,
+        }
 
 
 def agreement(exact, naive, ranks):
@@ -267,26 +280,17 @@ def described(options):
 
 
 def run(options, place):
-    """Measure all sizes; returns what `bench.report.report` takes."""
+    """Measure all sizes; returns what `bench.report.report` takes. `bench.json` has at any time what is there."""
     config = yaml.safe_load(options.config.read_text())
-    bench = Bench(config, place)
     (model,) = config["models"].values()
     most, usual = max(options.samples), model["image_size"]
-    sizes = [(samples, usual) for samples in options.samples]
-    sizes += [(options.image_size_samples, size) for size in options.image_sizes]
-    sizes = sorted(set(sizes))
-    bench.fetch(max(samples for samples, _ in sizes), sorted({size for _, size in sizes}))
-    check_room(bench, sizes)
-    for samples, size in sizes:
-        full = (samples, size) == (most, usual)
-        bench.measure(samples, size, full=full, repeats=options.repeats if full else 1)
-    return {
+    about = {
         "command": described(options),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "study": {
-            **vars(bench.branch),
+            **vars(workflow.only_branch(config)),
             "architecture": model["architecture"],
             "layers": len(workflow.analysed_layers(config)),
             "precision": config["forward"]["precision"],
@@ -297,34 +301,55 @@ def run(options, place):
             "image_sizes": options.image_sizes,
             "image_size_samples": options.image_size_samples,
         },
-        "measurements": as_rows(bench.measurements),
-        "rules": bench.rules,
-        "stored_bytes": bench.stored_bytes,
-        "agreement": bench.agreement,
     }
+    bench = Bench(config, place, lambda found: write_json(about | found, options.output))
+    sizes = [(samples, usual) for samples in options.samples]
+    sizes += [(options.image_size_samples, size) for size in options.image_sizes]
+    sizes = sorted(set(sizes))
+    bench.fetch(max(samples for samples, _ in sizes), sorted({size for _, size in sizes}))
+    check_room(bench, sizes)
+    for samples, size in sizes:
+        full = (samples, size) == (most, usual)
+        bench.measure(samples, size, full=full, repeats=options.repeats if full else 1)
+    return about | bench.found()
+
+
+def write_json(results, folder):
+    (folder / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 def write(results, folder):
-    (folder / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_json(results, folder)
     (folder / "bench.md").write_text(report(results))
     save(growth_figure(*growth(results)), folder / "bench.png", folder / "bench.svg")
     say(f"written: {folder / 'bench.md'}, bench.json, bench.png, bench.svg")
+
+
+def make_place(output):
+    """An empty folder for the working directories."""
+    place = output / "work"
+    try:
+        if place.exists():
+            shutil.rmtree(place)
+        place.mkdir(parents=True)
+    except OSError as error:
+        raise StudyError(f"{place} can't be emptied ({error.strerror}): is another benchmark running?") from error
+    return place
 
 
 def main(arguments=None):
     options = parse(arguments)
     # What runs is ended, and its folder removed, also then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: terminated"))
-    place = options.output / "work"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
     try:
-        results = run(options, place)
+        place = make_place(options.output)
+        try:
+            results = run(options, place)
+        finally:
+            if not options.keep:
+                shutil.rmtree(place, ignore_errors=True)
     except (StudyError, CommandError) as error:
         sys.exit(f"error: {error}")
-    finally:
-        if not options.keep:
-            shutil.rmtree(place, ignore_errors=True)
     write(results, options.output)
     for its in results["agreement"]:
         # A comparison with NaN is false.

@@ -309,7 +309,8 @@ def _memory(value):
 
 
 def _disk(value):
-    return "–" if value is None else f"{value / 1e9:.1f} GB"
+    # A run that replaces files may leave some bytes less.
+    return "–" if value is None else f"{max(0, value) / 1e9:.1f} GB"
 
 
 def _ratio(value):

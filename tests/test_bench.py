@@ -100,6 +100,11 @@ def test_a_missed_target_is_said_to_be_missed_and_a_missing_one_not_measured():
     assert report.target_table(Measurements(alone, 40, 64)).count("not measured") == 6
 
 
+def test_bytes_that_a_rerun_freed_are_not_less_than_nothing():
+    freed = [Measurement("fit", 40, 64, 17, 12.0, 24.0, 2**30, -5000)]
+    assert row(report.main_table(Measurements(freed, 40, 64)), "workflow: again")[4] == "0.0 GB"
+
+
 def test_report_has_every_size_and_says_where_it_was_measured(tmp_path):
     bench.write(results(), tmp_path)
     words = (tmp_path / "bench.md").read_text()
@@ -187,6 +192,21 @@ def test_working_directories_go_also_when_a_command_fails(tmp_path, monkeypatch)
     with pytest.raises(SystemExit, match="error: snakemake failed"):
         bench.main(["--config", str(path), "--output", str(tmp_path / "out")])
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_was_measured_is_kept_when_a_later_command_fails(tmp_path, monkeypatch):
+    def some(self, *_arguments, **_options):
+        self.models = {64: {"depth": 1, "grid": [4, 4], "prefix_tokens": ["cls"], "embed_dim": 8}}
+        self._add("forward", 24, 64, 1.5, 2.5)
+        raise process.CommandError("naive failed")
+
+    monkeypatch.setattr(bench.Bench, "fetch", some)
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    with pytest.raises(SystemExit, match="error: naive failed"):
+        bench.main(["--config", str(path), "--output", str(tmp_path / "out")])
+    (run,) = json.loads((tmp_path / "out" / "bench.json").read_text())["measurements"]
+    assert (run["what"], run["seconds"]) == ("forward", 1.5)
 
 
 @pytest.mark.slow
