@@ -3,6 +3,8 @@
 import copy
 import csv
 import re
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -137,6 +139,40 @@ def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
         )
         expected, _ = spectra.concatenated(last[:9])
         np.testing.assert_allclose(found[3][1][0][:8], expected[:8], rtol=1e-4)
+
+
+def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain, monkeypatch):
+    computed, written = {layer: threading.Event() for layer in range(4)}, []
+    link, add = TokenChain.link, moments.Accumulator.add
+
+    def computing(self, layer, tokens):
+        computed[layer].set()
+        return link(self, layer, tokens)
+
+    def summing(self, batch):
+        summed.append(len(written))
+        add(self, batch)
+
+    def write(layer, its_moments, joint):
+        assert computed[min(layer + 1, max(LAYERS))].wait(10)
+        time.sleep(0.3)  # in which the sums would begin
+        written.append((layer, its_moments.count, joint is not None))
+
+    summed = []
+    monkeypatch.setattr(TokenChain, "link", computing)
+    monkeypatch.setattr(moments.Accumulator, "add", summing)
+    patches = torch.randn(6, 9, 768)
+    options = {"device": torch.device("cpu"), "sums_device": "cpu", "threads": 1, "size": (6, 1), "joint": 6}
+    place = (lambda start, stop: [patches[start:stop]], chain, LAYERS, np.arange(6))
+    direct.analyse_writing(write, *place, **options)
+    assert written == [(layer, 6, True) for layer in LAYERS]
+    assert summed == list(range(len(LAYERS)))
+
+    def fail(layer, *_):
+        raise OSError(f"layer {layer}")
+
+    with pytest.raises(OSError, match=f"layer {LAYERS[0]}"):
+        direct.analyse_writing(fail, *place, **options)
 
 
 def test_an_activation_that_is_not_finite_is_named(chain):

@@ -1,11 +1,11 @@
-"""Pieces of a forward pass side by side."""
+"""Pieces of a computation side by side."""
 
 import threading
 
 import pytest
 import torch
 from tokengeometry.devices import forward_workers
-from tokengeometry.pieces import in_order, share
+from tokengeometry.pieces import in_order, inferred, share
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,7 +26,7 @@ def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first(workers
 
 def test_pieces_are_computed_without_gradients_by_one_thread_each():
     weight = torch.ones(3, 3, requires_grad=True)
-    found = list(in_order(lambda piece: (piece @ weight, torch.get_num_threads()), torch.ones(4, 2, 3), 2))
+    found = list(inferred(lambda piece: (piece @ weight, torch.get_num_threads()), torch.ones(4, 2, 3), 2))
     assert [(result.requires_grad, threads) for result, threads in found] == [(False, 1)] * 4
 
 
@@ -59,7 +59,7 @@ def test_pieces_at_work_are_no_more_than_a_batch(batch_size, workers):
 def test_threads_are_as_before_when_the_pieces_are_done():
     torch.set_num_threads(2)
     try:
-        assert list(in_order(lambda piece: piece, range(3), 2)) == [0, 1, 2]
+        assert list(inferred(lambda piece: piece, range(3), 2)) == [0, 1, 2]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

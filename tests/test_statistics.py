@@ -140,7 +140,7 @@ def test_sums_by_torch_as_on_a_gpu_equal_those_by_numpy():
 def test_the_sample_gram_by_torch_as_on_a_gpu_equals_that_by_numpy(monkeypatch, block_bytes):
     activations = make_activations()
     expected = spectra.concatenated(activations, products="float64", block_bytes=block_bytes)
-    monkeypatch.setattr(spectra, "_OnCPU", lambda products: spectra._OnGPU("cpu"))
+    monkeypatch.setattr(spectra, "_OnCPU", lambda products, threads: spectra._OnGPU("cpu"))
     found = spectra.concatenated(activations, block_bytes=block_bytes)
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-9, atol=1e-12)
     assert found[1] == pytest.approx(expected[1], rel=1e-12)

@@ -29,6 +29,8 @@ rule alpha_table:
         "results/logs/alpha_table/{model}/{dataset}/{split}.log",
     benchmark:
         "results/benchmarks/alpha_table/{model}.{dataset}.{split}.tsv"
+    # What takes longest to the last figure goes first.
+    priority: 20
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -69,6 +71,7 @@ rule cluster_table:
         "results/logs/cluster_table/{model}/{dataset}/{split}.log",
     benchmark:
         "results/benchmarks/cluster_table/{model}.{dataset}.{split}.tsv"
+    priority: 20
     conda:
         "../../envs/environment.yaml"
     resources:

@@ -42,22 +42,12 @@ with log_to(snakemake.log[0]):
         len(samples),
         params.joint,
         [plan.layer_shape(model, layer) for layer in layers],
+        snakemake.threads,
     )
     print(f"{len(samples)} samples, {size[0]} at a time, for {size[1]} layers at a time")
-    found = direct.analyse(
-        patches,
-        chain,
-        layers,
-        samples,
-        size=size,
-        joint=params.joint,
-        device=device,
-        sums_device=device if device.type == "cuda" else "cpu",
-        threads=snakemake.threads,
-        workers=workers,
-    )
     branch = {name: snakemake.wildcards[name] for name in ("model", "dataset", "split")}
-    for layer, its_moments, joint in found:
+
+    def write(layer, its_moments, joint):
         index, name = layers.index(layer), f"{layer:02d}"
         shape = params.joint, *plan.layer_shape(model, layer)
         dtypes = [params.precision if layer else "float32", "float32"]
@@ -71,3 +61,17 @@ with log_to(snakemake.log[0]):
         )
         if joint:
             spectra.save_concatenated(snakemake.output.concatenated[index], *joint, shape, dtypes, layer=name, **branch)
+
+    direct.analyse_writing(
+        write,
+        patches,
+        chain,
+        layers,
+        samples,
+        size=size,
+        joint=params.joint,
+        device=device,
+        sums_device=device if device.type == "cuda" else "cpu",
+        threads=snakemake.threads,
+        workers=workers,
+    )

@@ -7,7 +7,7 @@ from tqdm import tqdm
 from tokengeometry import stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import patchify
-from tokengeometry.pieces import in_order, share
+from tokengeometry.pieces import inferred, share
 
 DIMS = ("sample", "token", "feature")
 
@@ -59,7 +59,7 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
         Samples at work at a time.
     device : torch.device
     workers : int
-        See `tokengeometry.pieces.in_order`.
+        See `tokengeometry.pieces.inferred`.
     dtype : {"float32", "float16"}
         Of the stored activations.
     **attributes
@@ -79,7 +79,7 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
         return chain.link(layer, torch.from_numpy(batch).to(device=device, dtype=precision)).float()
 
     workers, length = share(batch_size, workers)
-    links = in_order(link, _pieces(tokens, length), workers)
+    links = inferred(link, _pieces(tokens, length), workers)
 
     spatial = chain.model.patch_embed.num_patches
     shape = (len(tokens), spatial + chain.model.num_prefix_tokens, chain.model.embed_dim)

@@ -10,6 +10,8 @@ CHUNK_BYTES = 32 * 2**20
 BATCH_BYTES = 2**28
 # Of a block of samples of which two at a time make a tile of the sample Gram matrix.
 BLOCK_BYTES = 3 * 2**29
+# Features of a block of samples that are multiplied at a time; the products are added in float64.
+PIECE_LENGTH = 4096
 # Of the samples of a layer that direct mode holds, beyond those it must.
 SLABS_BYTES = 2**33
 

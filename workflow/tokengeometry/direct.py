@@ -5,13 +5,15 @@ and the sums of one layer are there at a time, and the model sees every image on
 that, slabs follow one another for as many layers as have their sums in memory, and again for the next layers.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from tokengeometry import moments, plan, spectra
 from tokengeometry.activations import check_finite
-from tokengeometry.pieces import in_order
+from tokengeometry.pieces import inferred
 
 
 class Held:
@@ -43,7 +45,9 @@ class Held:
         return values if values.is_cuda else values.cpu().numpy()
 
 
-def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_device, threads, workers=1):
+def analyse(
+    images, chain, layers, samples, *, size, joint=0, device, sums_device, threads, workers=1, before_sums=None
+):
     """Moments of layers, and their concatenated spectra, layer by layer as they are done.
 
     Parameters
@@ -68,7 +72,9 @@ def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_devic
     threads : int
         Of the sums on the CPU.
     workers : int
-        Of the forward pass; see `tokengeometry.pieces.in_order`.
+        Of the forward pass; see `tokengeometry.pieces.inferred`.
+    before_sums : callable, optional
+        Called before memory is taken for a layer's sums: what the caller makes of those before is to be done by then.
 
     Yields
     ------
@@ -100,6 +106,8 @@ def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_devic
                 progress.update(stop - start)
                 if layer not in sums:
                     continue
+                if before_sums and start == 0:
+                    before_sums()
                 values = Held(held)
                 rows = moments.batch_rows(*values.shape[1:])
                 for first in range(0, stop - start, rows):
@@ -111,6 +119,35 @@ def analyse(images, chain, layers, samples, *, size, joint=0, device, sums_devic
     progress.close()
 
 
+def analyse_writing(write, *arguments, **options):
+    """`analyse`, with what is found of a layer written by another thread while the model goes on to the next.
+
+    Parameters
+    ----------
+    write : callable
+        `write(layer, moments, joint)` is called with what `analyse` yields.
+    *arguments, **options
+        Of `analyse`, but for `before_sums`.
+
+    Raises
+    ------
+    Exception
+        What `write` raises, before the next layer's sums are begun.
+    """
+    writing = []
+
+    def written():
+        while writing:
+            writing.pop(0).result()
+
+    with ThreadPoolExecutor(1) as writer:
+        for found in analyse(*arguments, before_sums=written, **options):
+            writing.append(writer.submit(write, *found))
+            # It is the writer's to forget.
+            del found
+        written()
+
+
 def _advance(held, chain, layer, samples, workers):
     """From one layer to the next, batch by batch in place; layer 0 is there already."""
     precision = next(chain.model.parameters()).dtype
@@ -120,7 +157,7 @@ def _advance(held, chain, layer, samples, workers):
         return chain.link(layer, batch.to(precision)).float()
 
     first = 0
-    for index, batch in enumerate(in_order(advance, held, workers) if layer else held):
+    for index, batch in enumerate(inferred(advance, held, workers) if layer else held):
         held[index] = batch
         # A sum of finite numbers may overflow, but no other is finite.
         if not batch.sum().isfinite():

@@ -120,7 +120,7 @@ def _branch_jobs(study, branch, size, threads, group, index):
         samples = stop - start
         if not stored:
             joint = joint_samples if part == 0 else 0
-            jobs.append(_direct_job(study, branch, size, samples, joint, store, (index, part)))
+            jobs.append(_direct_job(study, branch, size, samples, joint, threads, store, (index, part)))
         for layer in [0, *study.chained(branch.model)]:
             tokens, features = plan.layer_shape(size.model, layer)
             common = dict(group=group, place=(index, part, layer))
@@ -164,7 +164,7 @@ def _branch_jobs(study, branch, size, threads, group, index):
                 jobs.append(
                     Job(
                         "concatenated",
-                        memory=plan.concatenated_memory(joint_samples, tokens, features, dtype),
+                        memory=plan.concatenated_memory(joint_samples, tokens, features, dtype, threads),
                         flops=plan.concatenated_flops(joint_samples, tokens, features),
                         makes={
                             store("concatenated", layer, ""): plan.concatenated_disk(joint_samples, tokens, features)
@@ -198,13 +198,13 @@ def _branch_jobs(study, branch, size, threads, group, index):
     return jobs
 
 
-def _direct_job(study, branch, size, samples, joint, store, place):
+def _direct_job(study, branch, size, samples, joint, threads, store, place):
     """The job that makes a part's moments without storing activations; with `joint`, also the concatenated spectra."""
     layers = study.layers(branch.model)
     shapes = [plan.layer_shape(size.model, layer) for layer in layers]
     batch_size = study.config["compute"]["batch_size"]
-    memory = plan.direct_memory(batch_size, samples, joint, shapes)
-    _, group = plan.direct_size(memory, batch_size, samples, joint, shapes)
+    memory = plan.direct_memory(batch_size, samples, joint, shapes, threads)
+    _, group = plan.direct_size(memory, batch_size, samples, joint, shapes, threads)
     forward = plan.chain_flops(size.model, samples, max(layers), size.matrix_entries)
     makes = {
         store("moments", layer, place[1]): plan.moment_disk(*shape) for layer, shape in zip(layers, shapes, strict=True)

@@ -1,4 +1,4 @@
-"""Pieces of a forward pass side by side, each computed by one thread.
+"""Pieces of a computation side by side, each computed by one thread.
 
 Threads that share one operation wait for each other at its end: where the cores are busy with another process too,
 one that is held up holds up all. Threads with a piece each only wait when the work is done.
@@ -6,8 +6,6 @@ one that is held up holds up all. Threads with a piece each only wait when the w
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-
-import torch
 
 
 def share(batch_size, workers):
@@ -29,36 +27,31 @@ def share(batch_size, workers):
     return workers, batch_size // workers
 
 
-def in_order(function, pieces, workers):
+def in_order(function, pieces, workers, **pool_options):
     """What a function makes of every piece, in order, with the memory of two pieces more than there are workers.
 
     Parameters
     ----------
     function : callable
-        It is called in inference mode; on the CPU, torch has one thread within it, unless there is one worker.
     pieces : iterable
     workers : int
         1 calls it in this thread.
+    **pool_options
+        Of `concurrent.futures.ThreadPoolExecutor`.
 
     Yields
     ------
     object
         Its results. An error in it is raised here.
     """
-
-    def call(piece):
-        with torch.inference_mode():
-            return function(piece)
-
     if workers == 1:
-        yield from map(call, pieces)
+        yield from map(function, pieces)
         return
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(workers, **pool_options)
     waiting = deque()
     try:
         for piece in pieces:
-            waiting.append(pool.submit(call, piece))
+            waiting.append(pool.submit(function, piece))
             # One more than are at work, for when the first is done while this thread is elsewhere.
             if len(waiting) > workers:
                 yield waiting.popleft().result()
@@ -66,5 +59,22 @@ def in_order(function, pieces, workers):
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def inferred(function, pieces, workers):
+    """`in_order` for a function of torch's.
+
+    It is called in inference mode; on the CPU, torch has one thread within it, unless there is one worker.
+    """
+    import torch
+
+    def call(piece):
+        with torch.inference_mode():
+            return function(piece)
+
+    threads = torch.get_num_threads()
+    try:
+        yield from in_order(call, pieces, workers, initializer=torch.set_num_threads, initargs=(1,))
+    finally:
         # A thread's setting is also that of threads to come.
         torch.set_num_threads(threads)

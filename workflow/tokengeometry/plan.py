@@ -9,7 +9,15 @@ import math
 
 import numpy as np
 
-from tokengeometry.blocks import BATCH_BYTES, BLOCK_BYTES, CHUNK_BYTES, SLABS_BYTES, batch_rows, chunk_length
+from tokengeometry.blocks import (
+    BATCH_BYTES,
+    BLOCK_BYTES,
+    CHUNK_BYTES,
+    PIECE_LENGTH,
+    SLABS_BYTES,
+    batch_rows,
+    chunk_length,
+)
 
 CHECKSUM_BYTES = 4
 # Python with torch, timm and zarr.
@@ -120,16 +128,21 @@ def moments_memory(samples, tokens, features):
     return PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, int(written))
 
 
-def concatenated_memory(samples, tokens, features, dtype="float32"):
+def concatenated_memory(samples, tokens, features, dtype="float32", threads=1):
     """Peak bytes of the job that makes the spectrum of all tokens concatenated, of one layer."""
     gram = 8 * samples**2
-    whole = samples * tokens * features * np.dtype(dtype).itemsize
+    width = tokens * features
+    sample = width * np.dtype(dtype).itemsize
+    rows = min(samples, max(1, BLOCK_BYTES // sample))
+    # A piece's two factors and their product.
+    piece = 4 * rows * (2 * min(PIECE_LENGTH, width) + rows)
     # Two blocks of samples while the Gram matrix is summed; then the eigensolver, with whose copies and
     # workspace between three and five times the matrix were measured.
-    return PROCESS_BYTES + max(gram + min(2 * BLOCK_BYTES, whole) + CHUNK_BYTES, 5 * gram)
+    sums = gram + min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES + threads * piece
+    return PROCESS_BYTES + max(sums, 5 * gram)
 
 
-def direct_memory(batch_size, samples, joint, shapes):
+def direct_memory(batch_size, samples, joint, shapes, threads=1):
     """Peak bytes of the job that goes through a part without storing activations.
 
     That of the whole part in one slab, where it is at most `SLABS_BYTES` more than the least.
@@ -141,13 +154,14 @@ def direct_memory(batch_size, samples, joint, shapes):
         Samples of the concatenated spectrum that this part makes, or 0.
     shapes : list of (int, int)
         Tokens and features of every analysed layer.
+    threads : int
     """
-    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes)
+    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes, threads)
     least = fixed + sums + _smallest_slab(samples, joint, shapes) * sample
     return min(fixed + sums + samples * sample, least + SLABS_BYTES)
 
 
-def direct_size(memory, batch_size, samples, joint, shapes):
+def direct_size(memory, batch_size, samples, joint, shapes, threads=1):
     """Samples in a slab and layers in a group, for a part that is gone through in so many bytes of memory.
 
     Returns
@@ -156,21 +170,21 @@ def direct_size(memory, batch_size, samples, joint, shapes):
         The whole part and one layer after the other, where it fits; else a small slab, and as many layers as have
         their sums in memory, one at least.
     """
-    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes)
+    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes, threads)
     if fixed + sums + samples * sample <= memory:
         return samples, len(shapes)
     slab = _smallest_slab(samples, joint, shapes)
     return slab, max(1, min(len(shapes), int((memory - fixed - slab * sample) // sums)))
 
 
-def _direct_bytes(batch_size, joint, shapes):
+def _direct_bytes(batch_size, joint, shapes, threads):
     """Of everything but samples and sums; of a sample; of a layer's sums."""
     tokens, features = map(max, zip(*shapes, strict=True))
     blocks = 4 * len(shapes) * 12 * features**2
     work = max(
         4 * 16 * batch_size * tokens * features,
         3 * BATCH_BYTES,
-        concatenated_memory(joint, tokens, features) - PROCESS_BYTES,
+        concatenated_memory(joint, tokens, features, threads=threads) - PROCESS_BYTES,
     )
     sums = 8 * (tokens * features**2 + tokens**2 + 2 * tokens * features)
     return PROCESS_BYTES + blocks + work, 4 * max(t * d for t, d in shapes), sums

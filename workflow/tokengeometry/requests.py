@@ -122,10 +122,10 @@ def _memory(rule, study, model, job, threads):
             return plan.moments_memory(_samples(study, job), *_shape(model, job))
         case "direct":
             samples, joint = _samples(study, job), _joint(study, job)
-            return plan.direct_memory(batch_size, samples, joint, _shapes(study, model, job))
+            return plan.direct_memory(batch_size, samples, joint, _shapes(study, model, job), threads)
         case "concatenated":
             dtype = study.config["activations"]["dtype"]
-            return plan.concatenated_memory(_concatenated(study, job), *_shape(model, job), dtype)
+            return plan.concatenated_memory(_concatenated(study, job), *_shape(model, job), dtype, threads)
         case "spectra":
             return plan.spectra_memory(*_shape(model, job), threads)
         case "correlation_matrix":

@@ -11,13 +11,11 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tokengeometry import stores
-from tokengeometry.blocks import BLOCK_BYTES
+from tokengeometry.blocks import BLOCK_BYTES, PIECE_LENGTH
 from tokengeometry.errors import StudyError
 from tokengeometry.moments import read_merged, token_blocks
+from tokengeometry.pieces import in_order
 from tokengeometry.rounding import eigenvalue_floor, product_floor
-
-# Features of a block of samples that are multiplied at a time; the products are added in float64.
-PIECE_LENGTH = 4096
 
 
 def eigenvalues(scatter, count, *, device="cpu", threads=1):
@@ -108,10 +106,17 @@ class _OnCPU:
     ----------
     products : {"float32", "float64"}
         In which the sample Gram matrix is multiplied out; it is added up in float64.
+    threads : int
+        Each multiplies pieces of its own.
     """
 
-    def __init__(self, products):
+    def __init__(self, products, threads):
         self._products = np.dtype(products)
+        self._threads = threads
+
+    def in_order(self, multiply, pieces):
+        with threadpool_limits(1):
+            yield from in_order(multiply, pieces, self._threads)
 
     def zeros(self, *shape):
         return np.zeros(shape)
@@ -127,7 +132,8 @@ class _OnCPU:
         return centred.sum(0, dtype=np.float64)
 
     def eigenvalues(self, matrix):
-        return np.linalg.eigvalsh(matrix)
+        with threadpool_limits(self._threads):
+            return np.linalg.eigvalsh(matrix)
 
 
 class _OnGPU:
@@ -137,6 +143,9 @@ class _OnGPU:
         import torch
 
         self._torch, self._device = torch, device
+
+    def in_order(self, multiply, pieces):
+        return map(multiply, pieces)
 
     def zeros(self, *shape):
         return self._torch.zeros(shape, dtype=self._torch.float64, device=self._device)
@@ -171,7 +180,7 @@ def concatenated(activations, *, device="cpu", threads=1, products="float32", bl
     device : torch.device or str
         "cpu" computes by numpy, without torch; a CUDA device holds the Gram matrix.
     threads : int
-        Of the CPU's linear algebra.
+        Of the CPU: each multiplies pieces of its own.
     products : {"float32", "float64"}
         What the CPU multiplies in; a CUDA device multiplies in float64.
     block_bytes : int
@@ -192,7 +201,7 @@ def concatenated(activations, *, device="cpu", threads=1, products="float32", bl
     width = tokens * features
     rows = max(1, block_bytes // (activations.dtype.itemsize * width))
     edges = np.linspace(0, samples, -(-samples // rows) + 1).astype(int)
-    backend = _OnCPU(products) if str(device) == "cpu" else _OnGPU(device)
+    backend = _OnCPU(products, threads) if str(device) == "cpu" else _OnGPU(device)
     gram, origins = backend.zeros(samples, samples), {}
 
     def block(index):
@@ -200,38 +209,41 @@ def concatenated(activations, *, device="cpu", threads=1, products="float32", bl
         return values.reshape(len(values), width)
 
     squares = 0.0
+    parts = [slice(start, start + PIECE_LENGTH) for start in range(0, width, PIECE_LENGTH)]
     pairs = [(i, j) for i in range(len(edges) - 1) for j in range(i + 1)]
-    with threadpool_limits(threads):
-        for i, j in tqdm(pairs, desc="sample Gram", unit="pair of blocks", mininterval=5):
-            if j == 0:
-                left = block(i)
-            right = left if j == i else block(j)
-            corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-            for start in range(0, width, PIECE_LENGTH):
-                part = slice(start, start + PIECE_LENGTH)
-                if i == 0:
-                    origins[start] = backend.mean(left[:, part])
-                origin = origins[start]
-                a = backend.centred(left[:, part], origin)
-                if j == i:
-                    # Of a matrix with itself, numpy computes one triangle.
-                    corner += a @ a.T
-                    squares += float(2 * (origin @ backend.total(a)) + len(a) * (origin @ origin))
-                    continue
-                corner += a @ backend.centred(right[:, part], origin).T
-            # Before the next blocks are read.
-            del right
+    for i, j in tqdm(pairs, desc="sample Gram", unit="pair of blocks", mininterval=5):
+        if j == 0:
+            left = block(i)
+        right = left if j == i else block(j)
+
+        def multiply(part, i=i, j=j, left=left, right=right):
+            """A piece's part of the Gram matrix, and what its x² are beyond that of the centred ones."""
+            if i == 0:
+                origins[part.start] = backend.mean(left[:, part])
+            origin = origins[part.start]
+            a = backend.centred(left[:, part], origin)
             if j == i:
-                squares += float(corner.trace())
-                del left
-            else:
-                gram[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = corner.T
-        if not np.isfinite(float(gram.trace())):
-            raise StudyError(f"squares of activations are beyond {products}: check the weights and images")
-        row_mean = gram.mean(0)
-        gram -= row_mean[:, None]
-        gram -= row_mean[None, :] - row_mean.mean()
-        values = backend.eigenvalues(gram)[::-1][: min(samples, width)] / samples
+                # Of a matrix with itself, numpy computes one triangle.
+                return a @ a.T, float(2 * (origin @ backend.total(a)) + len(a) * (origin @ origin))
+            return a @ backend.centred(right[:, part], origin).T, 0.0
+
+        corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
+        for product, square in backend.in_order(multiply, parts):
+            corner += product
+            squares += square
+        # Before the next blocks are read.
+        del right, multiply
+        if j == i:
+            squares += float(corner.trace())
+            del left
+        else:
+            gram[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = corner.T
+    if not np.isfinite(float(gram.trace())):
+        raise StudyError(f"squares of activations are beyond {products}: check the weights and images")
+    row_mean = gram.mean(0)
+    gram -= row_mean[:, None]
+    gram -= row_mean[None, :] - row_mean.mean()
+    values = backend.eigenvalues(gram)[::-1][: min(samples, width)] / samples
     return values, squares / (samples * width)
 
 
