@@ -50,10 +50,18 @@ def test_an_error_in_a_piece_is_raised(workers):
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 @pytest.mark.parametrize("workers", [1, 2, 3, 48, 100])
 def test_pieces_at_work_are_no_more_than_a_batch(batch_size, workers):
-    used, length = share(batch_size, workers)
+    used, length = share(batch_size, workers, torch.device("cuda"), 257, 384)
     assert 1 <= used <= workers
     assert length >= 1
     assert batch_size / 2 < used * length <= batch_size
+
+
+@pytest.mark.parametrize(
+    ("tokens", "features", "most"), [(257, 384, 10), (785, 768, 1), (17, 64, 64), (10**6, 10**3, 1)]
+)
+def test_the_cpu_takes_pieces_of_4_mib(tokens, features, most):
+    assert share(64, 1, torch.device("cpu"), tokens, features) == (1, most)
+    assert share(64, 10, torch.device("cpu"), tokens, features) == (10, min(6, most))
 
 
 def test_threads_are_as_before_when_the_pieces_are_done():

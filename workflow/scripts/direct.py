@@ -29,16 +29,18 @@ with log_to(snakemake.log[0]):
     start, stop = params.part
     samples = datasets.subset(len(split), stop, params.seed)[start:]
 
-    workers, length = share(compute["batch_size"], devices.forward_workers(device, snakemake.threads))
+    batch_size, workers = compute["batch_size"], devices.forward_workers(device, snakemake.threads)
+    workers, length = share(batch_size, workers, device, *plan.layer_shape(model, max(layers)))
 
     def patches(first, last):
-        for images in datasets.batches(split, samples[first:last], model, batch_size=length, workers=snakemake.threads):
-            yield patchify(images, model["patch_size"])
+        whole = batch_size - batch_size % length
+        for images in datasets.batches(split, samples[first:last], model, batch_size=whole, workers=snakemake.threads):
+            yield from patchify(images, model["patch_size"]).split(length)
 
     size = direct.size_on(
         device,
         requests.memory_of(snakemake.resources.mem_mb),
-        compute["batch_size"],
+        batch_size,
         len(samples),
         params.joint,
         [plan.layer_shape(model, layer) for layer in layers],

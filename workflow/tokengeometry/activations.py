@@ -78,11 +78,11 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
     def link(batch):
         return chain.link(layer, torch.from_numpy(batch).to(device=device, dtype=precision)).float()
 
-    workers, length = share(batch_size, workers)
-    links = inferred(link, _pieces(tokens, length), workers)
-
     spatial = chain.model.patch_embed.num_patches
     shape = (len(tokens), spatial + chain.model.num_prefix_tokens, chain.model.embed_dim)
+    workers, length = share(batch_size, workers, device, *shape[1:])
+    links = inferred(link, _pieces(tokens, length), workers)
+
     _write(path, links, shape, source["sample"][:], dtype, attributes, layer)
 
 

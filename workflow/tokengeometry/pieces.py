@@ -7,9 +7,11 @@ one that is held up holds up all. Threads with a piece each only wait when the w
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+from tokengeometry.blocks import TOKENS_BYTES, batch_rows
 
-def share(batch_size, workers):
-    """Share a batch out.
+
+def share(batch_size, workers, device, tokens, features):
+    """Share a batch of a forward pass out.
 
     Parameters
     ----------
@@ -17,6 +19,9 @@ def share(batch_size, workers):
         The most samples at work at a time.
     workers : int
         At most.
+    device : torch.device
+        The CPU takes pieces that stay in its cache.
+    tokens, features : int
 
     Returns
     -------
@@ -24,7 +29,10 @@ def share(batch_size, workers):
         Those to use, and the samples in a piece.
     """
     workers = min(workers, batch_size)
-    return workers, batch_size // workers
+    length = batch_size // workers
+    if device.type == "cpu":
+        length = min(length, batch_rows(tokens, features, batch_bytes=TOKENS_BYTES))
+    return workers, length
 
 
 def in_order(function, pieces, workers, **pool_options):
