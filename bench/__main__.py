@@ -11,6 +11,7 @@ once.
 import argparse
 import contextlib
 import datetime
+import fcntl
 import json
 import os
 import platform
@@ -24,7 +25,7 @@ import pandas as pd
 import psutil
 import yaml
 from tokengeometry import plan
-from tokengeometry.errors import StudyError
+from tokengeometry.errors import StudyError, explain
 from tokengeometry.figures.style import save
 from tokengeometry.tables import TOKENS
 
@@ -37,6 +38,12 @@ PACKAGES = ("torch", "timm", "numpy", "scikit-learn", "zarr", "snakemake")
 PYTHONPATH = os.pathsep.join(str(workflow.REPOSITORY / folder) for folder in ("", "workflow"))
 # As the workflow sets them for its jobs.
 ALLOCATOR = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**32)) | {"MALLOC_ARENA_MAX": "1"}
+PARTIAL = "bench.partial.json"
+COMPILE = """
+import numpy
+from tokengeometry.clusters import cluster_trajectories
+cluster_trajectories(numpy.random.default_rng(0).normal(size=(20, 3)), 2)
+"""
 # Python, torch, and what no formula counts.
 SPARE_BYTES = 2**30
 
@@ -49,20 +56,20 @@ class Bench:
     config : dict
     place : path
         Of the working directories.
-    keep : callable
-        Called after each measurement, with all there are so far.
+    save : callable
+        Called after each run, with all that was measured so far.
     """
 
-    def __init__(self, config, place, keep):
+    def __init__(self, config, place, save):
         self.config = config
-        self.keep = keep
+        self.save = save
         self.place = Path(place).resolve()
         self.branch = workflow.only_branch(config)
         self.models = {}  # the content of model.json by image size
         self.measurements, self.agreement, self.rules, self.stored_bytes = [], [], {}, {}
 
     def fetch(self, samples, image_sizes):
-        """Fetch the model at every size, and the data set once."""
+        """Fetch the model at every size, and the data set once; compile what an environment compiles once."""
         before = None
         for size in image_sizes:
             directory = self._fetched(size)
@@ -78,6 +85,8 @@ class Bench:
                 (directory / "results/models" / self.branch.model / "model.json").read_text()
             )
             before = directory
+        say("compile UMAP, unless the environment has it …")
+        measure([sys.executable, "-c", COMPILE], environment={"PYTHONPATH": PYTHONPATH})
 
     def needs(self, samples, image_size):
         """Bytes of disk and of memory that a size takes: those of the study with stores, and of the naive way."""
@@ -111,11 +120,11 @@ class Bench:
     def _naive(self, samples, image_size, alpha):
         table = self.place / "naive.csv"
         cost = self._beside("bench.naive", "naive", samples, image_size, table)
+        tokens, difference = agreement(alpha, pd.read_csv(table), self.config["fit"]["ranks"])
+        self.agreement.append(dict(samples=samples, image_size=image_size, tokens=tokens, largest=difference))
         for stage, its in json.loads(cost.output).items():
             self._add(f"naive_{stage}", samples, image_size, its["seconds"], its["cpu_seconds"])
         self._add("naive", samples, image_size, cost.seconds, cost.cpu_seconds, cost.peak_bytes)
-        tokens, difference = agreement(alpha, pd.read_csv(table), self.config["fit"]["ranks"])
-        self.agreement.append(dict(samples=samples, image_size=image_size, tokens=tokens, largest=difference))
 
     def _stored(self, samples, image_size, *, full):
         """Also, in full, what its stages take again afterwards, and a change of the fit. Returns the table of α."""
@@ -125,7 +134,7 @@ class Bench:
             branch = self.branch
             alpha = pd.read_csv(directory / "results" / branch.model / branch.dataset / branch.split / "alpha.csv")
             if full:
-                self._keep("stored", directory)
+                self._look("stored", directory)
                 workflow.remove_analysis(directory / "results")
                 self._run("analysis", samples, image_size, directory, "--until", "spectra", "correlation_matrix")
                 self._run("rest", samples, image_size, directory)
@@ -137,11 +146,13 @@ class Bench:
         with self._directory(workflow.settings(self.config, samples, image_size, store=False)) as directory:
             self._run("direct", samples, image_size, directory)
             if full:
-                self._keep("direct", directory)
+                self._look("direct", directory)
 
-    def _keep(self, mode, directory):
+    def _look(self, mode, directory):
+        """What the rules of a run took, and what it left."""
         self.rules[mode] = workflow.rule_costs(directory / "results")
         self.stored_bytes[mode] = workflow.stored_bytes(directory / "results")
+        self.save(self.found())
 
     def _fetched(self, image_size):
         return self.place / f"fetched_{image_size}"
@@ -180,7 +191,7 @@ class Bench:
         model = self.models[image_size]
         tokens, _ = plan.layer_shape(model, model["depth"])
         self.measurements.append(Measurement(what, samples, image_size, tokens, *costs))
-        self.keep(self.found())
+        self.save(self.found())
 
     def found(self):
         """What was measured so far, as in `bench.json`."""
@@ -280,7 +291,7 @@ def described(options):
 
 
 def run(options, place):
-    """Measure all sizes; returns what `bench.report.report` takes. `bench.json` has at any time what is there."""
+    """Measure all sizes; returns what `bench.report.report` takes. Until then `PARTIAL` has what there is of it."""
     config = yaml.safe_load(options.config.read_text())
     (model,) = config["models"].values()
     most, usual = max(options.samples), model["image_size"]
@@ -302,7 +313,7 @@ def run(options, place):
             "image_size_samples": options.image_size_samples,
         },
     }
-    bench = Bench(config, place, lambda found: write_json(about | found, options.output))
+    bench = Bench(config, place, lambda found: write_json(about | found, options.output / PARTIAL))
     sizes = [(samples, usual) for samples in options.samples]
     sizes += [(options.image_size_samples, size) for size in options.image_sizes]
     sizes = sorted(set(sizes))
@@ -314,27 +325,40 @@ def run(options, place):
     return about | bench.found()
 
 
-def write_json(results, folder):
-    (folder / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+def write_json(results, path):
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(results, indent=1) + "\n")
+    os.replace(new, path)
 
 
 def write(results, folder):
-    write_json(results, folder)
+    write_json(results, folder / "bench.json")
+    (folder / PARTIAL).unlink(missing_ok=True)
     (folder / "bench.md").write_text(report(results))
     save(growth_figure(*growth(results)), folder / "bench.png", folder / "bench.svg")
     say(f"written: {folder / 'bench.md'}, bench.json, bench.png, bench.svg")
 
 
-def make_place(output):
-    """An empty folder for the working directories."""
+@contextlib.contextmanager
+def working_place(output, *, keep):
+    """An empty folder for the working directories, of one benchmark at a time; removed at the end unless it is kept."""
+    output.mkdir(parents=True, exist_ok=True)
+    lock = os.open(output, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StudyError(f"another benchmark is writing to {output}; wait for it, or name another --output") from error
     place = output / "work"
     try:
         if place.exists():
             shutil.rmtree(place)
-        place.mkdir(parents=True)
-    except OSError as error:
-        raise StudyError(f"{place} can't be emptied ({error.strerror}): is another benchmark running?") from error
-    return place
+        place.mkdir()
+        yield place
+    finally:
+        if not keep:
+            shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
 
 
 def main(arguments=None):
@@ -342,14 +366,12 @@ def main(arguments=None):
     # What runs is ended, and its folder removed, also then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: terminated"))
     try:
-        place = make_place(options.output)
-        try:
+        with working_place(options.output, keep=options.keep) as place:
             results = run(options, place)
-        finally:
-            if not options.keep:
-                shutil.rmtree(place, ignore_errors=True)
     except (StudyError, CommandError) as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {explain(error) or error}")
     write(results, options.output)
     for its in results["agreement"]:
         # A comparison with NaN is false.

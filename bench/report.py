@@ -235,7 +235,8 @@ def report(results):
         "way keeps every activation in memory in float32, then takes scikit-learn's `PCA()` of every token, "
         "`np.corrcoef` of every layer and `np.polyfit`; it makes no pooled or concatenated spectra, no clusters and "
         "no figures, so the comparison favours it. Of the naive way and the workflow, every time but those of the "
-        "naive stages has the start of the processes in it. Peak memory is that of all processes together; disk is "
+        "naive stages has the start of the processes in it, but what numba compiles once for an environment (40 s) was "
+        "compiled before. Peak memory is that of all processes together; disk is "
         "what results/ grew by. Where something was measured several times, it is the median, with the least and "
         "the most in brackets.",
         f"With stores, results/ holds {_disk(stored['all'])}, of which activations {_disk(stored['activations'])} and "

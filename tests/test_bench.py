@@ -205,8 +205,24 @@ def test_what_was_measured_is_kept_when_a_later_command_fails(tmp_path, monkeypa
     path.write_text(yaml.safe_dump(SMALL))
     with pytest.raises(SystemExit, match="error: naive failed"):
         bench.main(["--config", str(path), "--output", str(tmp_path / "out")])
-    (run,) = json.loads((tmp_path / "out" / "bench.json").read_text())["measurements"]
+    (run,) = json.loads((tmp_path / "out" / bench.PARTIAL).read_text())["measurements"]
     assert (run["what"], run["seconds"]) == ("forward", 1.5)
+
+
+def test_a_second_benchmark_leaves_the_first_one_s_folder_alone(tmp_path):
+    with bench.working_place(tmp_path, keep=False) as place:
+        (place / "run").mkdir()
+        with (
+            pytest.raises(StudyError, match="another benchmark is writing to"),
+            bench.working_place(tmp_path, keep=False),
+        ):
+            pass
+        assert (place / "run").exists()
+    assert list(tmp_path.iterdir()) == []
+    # What a killed one left goes.
+    (place / "run").mkdir(parents=True)
+    with bench.working_place(tmp_path, keep=False) as place:
+        assert list(place.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -141,8 +141,13 @@ def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
         np.testing.assert_allclose(found[3][1][0][:8], expected[:8], rtol=1e-4)
 
 
-def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain, monkeypatch):
-    computed, written = {layer: threading.Event() for layer in range(4)}, []
+# By size of slabs and groups: how many layers are written when something is added to a layer's sums.
+WRITTEN = {(6, 1): [0, 1, 2], (4, 2): [0, 0, 0, 1, 2, 2]}
+
+
+@pytest.mark.parametrize(("size", "expected"), WRITTEN.items())
+def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain, monkeypatch, size, expected):
+    computed, written, summed = {layer: threading.Event() for layer in range(4)}, [], []
     link, add = TokenChain.link, moments.Accumulator.add
 
     def computing(self, layer, tokens):
@@ -158,21 +163,23 @@ def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain
         time.sleep(0.3)  # in which the sums would begin
         written.append((layer, its_moments.count, joint is not None))
 
-    summed = []
     monkeypatch.setattr(TokenChain, "link", computing)
     monkeypatch.setattr(moments.Accumulator, "add", summing)
     patches = torch.randn(6, 9, 768)
-    options = {"device": torch.device("cpu"), "sums_device": "cpu", "threads": 1, "size": (6, 1), "joint": 6}
+    options = {"device": torch.device("cpu"), "sums_device": "cpu", "threads": 1, "size": size, "joint": 4}
     place = (lambda start, stop: [patches[start:stop]], chain, LAYERS, np.arange(6))
     direct.analyse_writing(write, *place, **options)
     assert written == [(layer, 6, True) for layer in LAYERS]
-    assert summed == list(range(len(LAYERS)))
+    assert summed == expected
 
     def fail(layer, *_):
         raise OSError(f"layer {layer}")
 
+    summed.clear()
     with pytest.raises(OSError, match=f"layer {LAYERS[0]}"):
         direct.analyse_writing(fail, *place, **options)
+    # It is seen before anything is added to another layer's sums.
+    assert len(summed) == expected.index(1)
 
 
 def test_an_activation_that_is_not_finite_is_named(chain):

@@ -187,6 +187,11 @@ def test_no_rule_needs_more_than_8_gib_at_the_papers_size():
     assert max(needed) < 8 * GIB
 
 
+def test_threads_cost_memory_as_far_as_there_are_pieces_for_them():
+    one, three, many = (plan.concatenated_memory(2000, 10, 1000, threads=threads) for threads in (1, 3, 64))
+    assert one < three == many
+
+
 MEASURE = """
 import sys
 import numpy as np, torch

@@ -112,17 +112,35 @@ def test_products_in_float32_change_an_eigenvalue_in_the_seventh_digit_or_by_les
     assert floor / 2000 < np.abs(found[half:]).max() < floor
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("piece_length", [4096, 5, 1])
 @pytest.mark.parametrize(("samples", "block_bytes"), [(5, 1), (9, 1), (50, 2000), (90, 10**9)])
-def test_concatenated_spectrum_does_not_depend_on_its_blocks(layer, monkeypatch, samples, block_bytes, piece_length):
+def test_concatenated_spectrum_does_not_depend_on_its_blocks(
+    layer, monkeypatch, samples, block_bytes, piece_length, threads
+):
     monkeypatch.setattr(spectra, "PIECE_LENGTH", piece_length)
     activations, parts, _, _ = layer
     subset = spectra.Samples(parts, samples)
-    values, mean_square = spectra.concatenated(subset, products="float64", block_bytes=block_bytes)
+    values, mean_square = spectra.concatenated(subset, products="float64", block_bytes=block_bytes, threads=threads)
     whole = activations[:samples].reshape(samples, -1).astype(np.float64)
     expected = np.linalg.eigvalsh(np.cov(whole.T, bias=True))[::-1][: len(values)]
     np.testing.assert_allclose(values, expected, rtol=1e-8, atol=1e-11)
     assert mean_square == pytest.approx((whole**2).mean(), rel=1e-12)
+
+
+def test_the_sample_gram_has_the_same_digits_with_any_number_of_threads(layer, monkeypatch):
+    matrices = []
+
+    def keep(self, matrix):
+        matrices.append(matrix.copy())
+        return np.linalg.eigvalsh(matrix)
+
+    monkeypatch.setattr(spectra, "PIECE_LENGTH", 7)
+    monkeypatch.setattr(spectra._OnCPU, "eigenvalues", keep)
+    activations, *_ = layer
+    for threads in (1, 2, 5):
+        spectra.concatenated(activations, threads=threads, block_bytes=activations.nbytes // 2)
+    assert all(np.array_equal(matrix, matrices[0]) for matrix in matrices[1:])
 
 
 def test_sums_by_torch_as_on_a_gpu_equal_those_by_numpy():

@@ -44,7 +44,7 @@ with log_to(snakemake.log[0]):
         len(samples),
         params.joint,
         [plan.layer_shape(model, layer) for layer in layers],
-        snakemake.threads,
+        threads=snakemake.threads,
     )
     print(f"{len(samples)} samples, {size[0]} at a time, for {size[1]} layers at a time")
     branch = {name: snakemake.wildcards[name] for name in ("model", "dataset", "split")}

@@ -111,7 +111,9 @@ def _plane(points, neighbors, min_dist, seed):
             warnings.filterwarnings("ignore", message=".*force_all_finite.*")
             return reducer.fit_transform(points)
     except (EOFError, pickle.UnpicklingError) as error:
-        place = os.environ.get("NUMBA_CACHE_DIR", "__pycache__, beside umap and pynndescent (*.nbi),")
+        place = os.environ.get(
+            "NUMBA_CACHE_DIR", "its cache (*.nbi in __pycache__ beside umap and pynndescent, or in ~/.cache/numba)"
+        )
         raise StudyError(f"what numba keeps in {place} is damaged; delete it and run again") from error
     except RuntimeError as error:
         if "cannot cache function" not in str(error):

@@ -46,7 +46,18 @@ class Held:
 
 
 def analyse(
-    images, chain, layers, samples, *, size, joint=0, device, sums_device, threads, workers=1, before_sums=None
+    images,
+    chain,
+    layers,
+    samples,
+    *,
+    size,
+    joint=0,
+    device,
+    sums_device,
+    threads,
+    workers=1,
+    settle=lambda: None,
 ):
     """Moments of layers, and their concatenated spectra, layer by layer as they are done.
 
@@ -73,8 +84,9 @@ def analyse(
         Of the sums on the CPU.
     workers : int
         Of the forward pass; see `tokengeometry.pieces.inferred`.
-    before_sums : callable, optional
-        Called before memory is taken for a layer's sums: what the caller makes of those before is to be done by then.
+    settle : callable, optional
+        Called before memory is taken for a layer's sums, and before `images`, which may fork: what the caller makes of
+        the layers before is to be done by then.
 
     Yields
     ------
@@ -100,14 +112,14 @@ def analyse(
         sums = {layer: moments.Accumulator(sums_device, threads) for layer in members}
         for start in starts:
             stop = min(start + slab, count)
+            settle()
             held = [batch.to(device) for batch in images(start, stop)]
             for layer in range(max(members) + 1):
                 _advance(held, chain, layer, samples[start:stop], workers)
                 progress.update(stop - start)
                 if layer not in sums:
                     continue
-                if before_sums and start == 0:
-                    before_sums()
+                settle()
                 values = Held(held)
                 rows = moments.batch_rows(*values.shape[1:])
                 for first in range(0, stop - start, rows):
@@ -127,12 +139,12 @@ def analyse_writing(write, *arguments, **options):
     write : callable
         `write(layer, moments, joint)` is called with what `analyse` yields.
     *arguments, **options
-        Of `analyse`, but for `before_sums`.
+        Of `analyse`, but for `settle`.
 
     Raises
     ------
     Exception
-        What `write` raises, before the next layer's sums are begun.
+        What `write` raises, before anything is added to the next layer's sums.
     """
     writing = []
 
@@ -141,7 +153,7 @@ def analyse_writing(write, *arguments, **options):
             writing.pop(0).result()
 
     with ThreadPoolExecutor(1) as writer:
-        for found in analyse(*arguments, before_sums=written, **options):
+        for found in analyse(*arguments, settle=written, **options):
             writing.append(writer.submit(write, *found))
             # It is the writer's to forget.
             del found
@@ -165,7 +177,7 @@ def _advance(held, chain, layer, samples, workers):
         first += len(batch)
 
 
-def size_on(device, memory, *shape):
+def size_on(device, memory, *shape, threads):
     """Samples in a slab and layers in a group, for a GPU's free memory or else the `memory` given.
 
     The rest is as of `tokengeometry.plan.direct_size`.
@@ -173,4 +185,6 @@ def size_on(device, memory, *shape):
     if device.type == "cuda":
         # The process is the host's; a tenth is the allocator's.
         memory = 0.9 * torch.cuda.mem_get_info(device)[0] + plan.PROCESS_BYTES
-    return plan.direct_size(memory, *shape)
+        # Of the sample Gram matrix it multiplies one piece at a time, in float64.
+        threads = 2
+    return plan.direct_size(memory, *shape, threads)

@@ -20,7 +20,7 @@ def share(batch_size, workers, device, tokens, features):
     workers : int
         At most.
     device : torch.device
-        The CPU takes pieces that stay in its cache.
+        The CPU takes pieces of a few megabytes.
     tokens, features : int
 
     Returns

@@ -15,6 +15,7 @@ from tokengeometry.blocks import (
     CHUNK_BYTES,
     PIECE_LENGTH,
     SLABS_BYTES,
+    TOKENS_BYTES,
     batch_rows,
     chunk_length,
 )
@@ -109,8 +110,16 @@ def pixels_memory(batch_size, image_values, workers):
     return PROCESS_BYTES + 3 * batch + workers * (WORKER_BYTES + 3 * batch)
 
 
+def samples_at_work(batch_size, threads, tokens, features):
+    """Samples that a job's forward pass has at work on the CPU at most.
+
+    See `tokengeometry.pieces.share`, and `tokengeometry.devices.forward_workers` for twice the threads.
+    """
+    return min(batch_size, 2 * threads * batch_rows(tokens, features, batch_bytes=TOKENS_BYTES))
+
+
 def layer_memory(batch_size, tokens, features):
-    """Peak bytes of the job that makes a layer ≥ 1 of a part: a block of a transformer on one batch.
+    """Peak bytes of the job that makes a layer ≥ 1 of a part: a block of a transformer on the samples at work.
 
     About sixteen copies of the batch's tokens; the two sides of the MLP's activation function, four times
     as wide, are half of them. The block's own weights are counted too, and chunks read and written.
@@ -134,11 +143,12 @@ def concatenated_memory(samples, tokens, features, dtype="float32", threads=1):
     width = tokens * features
     sample = width * np.dtype(dtype).itemsize
     rows = min(samples, max(1, BLOCK_BYTES // sample))
-    # A piece's two factors and their product.
-    piece = 4 * rows * (2 * min(PIECE_LENGTH, width) + rows)
+    # Of each piece at work the two factors and the product; besides, the product that is added and one that waits.
+    at_work = min(threads, -(-width // PIECE_LENGTH))
+    pieces = at_work * 4 * rows * (2 * min(PIECE_LENGTH, width) + rows) + 2 * 4 * rows**2
     # Two blocks of samples while the Gram matrix is summed; then the eigensolver, with whose copies and
     # workspace between three and five times the matrix were measured.
-    sums = gram + min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES + threads * piece
+    sums = gram + min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES + pieces
     return PROCESS_BYTES + max(sums, 5 * gram)
 
 

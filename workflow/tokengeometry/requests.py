@@ -61,7 +61,7 @@ def request(rule, study, model, job, *, threads=1, gpu=False, attempt=1):
     """
     flops = _flops(rule, study, model, job)
     rate = FLOPS_PER_GPU if gpu else threads * FLOPS_PER_THREAD
-    memory = MEMORY_MARGIN * _memory(rule, study, model, job, threads) + SNAKEMAKE_BYTES + gpu * CUDA_BYTES
+    memory = MEMORY_MARGIN * _memory(rule, study, model, job, threads, gpu) + SNAKEMAKE_BYTES + gpu * CUDA_BYTES
     return Request(
         memory_mb=attempt * math.ceil(memory / 1e6),
         disk_mb=math.ceil(_disk(rule, study, model, job) / 1e6),
@@ -108,7 +108,7 @@ def _largest(study, model, name):
     return len(layers), max(tokens), max(features)
 
 
-def _memory(rule, study, model, job, threads):
+def _memory(rule, study, model, job, threads, gpu):
     batch_size = study.config["compute"]["batch_size"]
     match rule:
         case "model" | "dataset":
@@ -117,7 +117,9 @@ def _memory(rule, study, model, job, threads):
             values = model["in_chans"] * math.prod(model["image_size"])
             return plan.pixels_memory(min(batch_size, _samples(study, job)), values, threads)
         case "layer":
-            return plan.layer_memory(min(batch_size, _samples(study, job)), *_shape(model, job))
+            samples, shape = min(batch_size, _samples(study, job)), _shape(model, job)
+            at_work = samples if gpu else plan.samples_at_work(samples, threads, *shape)
+            return plan.layer_memory(at_work, *shape)
         case "moments":
             return plan.moments_memory(_samples(study, job), *_shape(model, job))
         case "direct":

@@ -232,7 +232,7 @@ def concatenated(activations, *, device="cpu", threads=1, products="float32", bl
             corner += product
             squares += square
         # Before the next blocks are read.
-        del right, multiply
+        del right, multiply, product
         if j == i:
             squares += float(corner.trace())
             del left
