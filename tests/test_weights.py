@@ -2,7 +2,12 @@
 
 import argparse
 import hashlib
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ import pytest
 import timm
 import torch
 from checkpoints import TINY, assert_same, checkpoint, prepare, pretrained, refusal, without_classifier
+from conftest import Workflow
 from timm.layers import resample_abs_pos_embed
 from tokengeometry import weights
 from tokengeometry.errors import StudyError
@@ -268,3 +274,32 @@ def test_written_weights_are_described_and_readable_by_whoever_may_read_the_desc
     create_model(TINY, 64).load_state_dict(state, strict=True)
     assert written.stat().st_mode == (tmp_path / "out" / "model.json").stat().st_mode
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tokengeometry.weights import prepare
+out = Path(sys.argv[1])
+while True:
+    prepare("test_vit", None, {"source": "random", "seed": 0}, out / "weights.safetensors", out / "model.json", scratch=out)
+"""
+
+
+def test_nothing_stays_of_a_killed_write_after_the_next(tmp_path):
+    out = tmp_path / "out"
+    environment = os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)}
+    left, deadline = [], time.monotonic() + 120
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(out)], env=environment) as writer:
+        # Stopped again and again, until it is in the middle of writing the weights.
+        while not left:
+            assert writer.poll() is None
+            assert time.monotonic() < deadline
+            writer.send_signal(signal.SIGCONT)
+            time.sleep(0.003)
+            writer.send_signal(signal.SIGSTOP)
+            left = [file for file in out.rglob("*") if file.name.startswith(".tmp")]
+        writer.kill()
+    assert left[0].exists()
+    prepare(tmp_path, {"source": "random", "seed": 0})
+    assert {file.name for file in out.iterdir()} == {"weights.safetensors", "model.json"}

@@ -307,10 +307,9 @@ def _check_finite(state):
 
 def _write(state, model, weights_path, model_path):
     state = {key: tensor.float().contiguous() for key, tensor in state.items()}
-    partial = [path.with_name(f".{path.name}.part") for path in (weights_path, model_path)]
-    for path in partial:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    # A folder, since safetensors has a file of its own beside the one it writes.
+    with scratch_folder(weights_path.parent / ".partial") as folder:
+        partial = [folder / path.name for path in (weights_path, model_path)]
         try:
             save_file(state, partial[0], metadata={"format": "pt"})
         except safetensors.SafetensorError as error:
@@ -322,9 +321,6 @@ def _write(state, model, weights_path, model_path):
         shutil.copymode(partial[1], partial[0])
         os.replace(partial[0], weights_path)
         os.replace(partial[1], model_path)
-    finally:
-        for path in partial:
-            path.unlink(missing_ok=True)
     return json.loads(model_path.read_text())
 
 
