@@ -142,14 +142,15 @@ def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
 
 
 # By size of slabs and groups: the layer that is computed beside the writing of one (none beside the last of a group,
-# which is followed by images), and how many layers are written when something is added to a layer's sums.
-WRITTEN = {(6, 1): ({0: 1, 1: 2}, [0, 1, 2]), (4, 2): ({0: 1}, [0, 0, 0, 1, 2, 2])}
+# which is followed by images), and how many layers are written when images are asked for and when something is added
+# to a layer's sums.
+WRITTEN = {(6, 1): ({0: 1, 1: 2}, [0], [0, 1, 2]), (4, 2): ({0: 1}, [0, 0, 2, 2], [0, 0, 0, 1, 2, 2])}
 
 
 @pytest.mark.parametrize("size", WRITTEN)
 def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain, monkeypatch, size):
-    beside, expected = WRITTEN[size]
-    computed, written, summed = {layer: threading.Event() for layer in range(4)}, [], []
+    beside, expected_asked, expected = WRITTEN[size]
+    computed, written, asked, summed = {layer: threading.Event() for layer in range(4)}, [], [], []
     link, add = TokenChain.link, moments.Accumulator.add
 
     def computing(self, layer, tokens):
@@ -168,11 +169,16 @@ def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain
     monkeypatch.setattr(TokenChain, "link", computing)
     monkeypatch.setattr(moments.Accumulator, "add", summing)
     patches = torch.randn(6, 9, 768)
+
+    def images(start, stop):
+        asked.append(len(written))
+        return [patches[start:stop]]
+
     options = {"device": torch.device("cpu"), "sums_device": "cpu", "threads": 1, "size": size, "joint": 4}
-    place = (lambda start, stop: [patches[start:stop]], chain, LAYERS, np.arange(6))
+    place = (images, chain, LAYERS, np.arange(6))
     direct.analyse_writing(write, *place, **options)
     assert written == [(layer, 6, True) for layer in LAYERS]
-    assert summed == expected
+    assert (asked, summed) == (expected_asked, expected)
 
     def fail(layer, *_):
         raise OSError(f"layer {layer}")

@@ -281,8 +281,9 @@ import sys
 from pathlib import Path
 from tokengeometry.weights import prepare
 out = Path(sys.argv[1])
+files = out / "weights.safetensors", out / "model.json"
 while True:
-    prepare("test_vit", None, {"source": "random", "seed": 0}, out / "weights.safetensors", out / "model.json", scratch=out)
+    prepare("test_vit", None, {"source": "random", "seed": 0}, *files, scratch=out)
 """
 
 
