@@ -11,7 +11,7 @@ import torch
 from conftest import PRINT_PEAK, REPOSITORY, SMALL
 from tokengeometry import jobs, plan, stores
 from tokengeometry.blocks import CHUNK_BYTES
-from tokengeometry.models import TokenChain, create_model, describe, weight_counts
+from tokengeometry.models import TokenChain, create_model, describe
 from tokengeometry.study import Study
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,11 +22,11 @@ GIB = 2**30
 def tiny():
     """The model of the small study, without weights."""
     network = create_model("vit_tiny_patch16_224", 64, device="meta")
-    return jobs.Size(describe(network, "vit_tiny_patch16_224"), *weight_counts(network))
+    return describe(network, "vit_tiny_patch16_224")
 
 
-def jobs_of(size, **changes):
-    return jobs.study_jobs(Study(copy.deepcopy(SMALL) | changes), {"tiny": size}, threads=2)
+def jobs_of(model, **changes):
+    return jobs.study_jobs(Study(copy.deepcopy(SMALL) | changes), {"tiny": model}, threads=2)
 
 
 def chunk_bytes(store):
@@ -152,19 +152,18 @@ def counted_flops(function, *arguments):
 )
 def test_operations_of_the_forward_pass_are_those_that_torch_counts(architecture, image_size):
     network = create_model(architecture, image_size, device="meta")
-    _, entries = weight_counts(network)
     model = describe(network, architecture)
     chain = TokenChain(network)
     pixels, tokens = (plan.layer_shape(model, layer) for layer in (0, 1))
     first = counted_flops(chain.link, 1, torch.empty(3, *pixels, device="meta"))
     second = counted_flops(chain.link, 2, torch.empty(3, *tokens, device="meta"))
-    assert second == plan.block_flops(3, *tokens, entries[1])
-    assert first == plan.block_flops(3, *tokens, entries[0]) + plan.embedding_flops(3, *pixels, tokens[1])
+    assert first == plan.chain_flops(model, 3, 1)
+    assert first + second == plan.chain_flops(model, 3, 2)
 
 
 def test_a_plain_vits_block_needs_no_counting_of_its_weights():
     network = create_model("vit_tiny_patch16_224", device="meta")
-    assert weight_counts(network)[1] == [12 * 192**2] * 12
+    assert describe(network, "vit_tiny_patch16_224")["matrix_entries"] == [12 * 192**2] * 12
 
 
 def test_operations_of_the_moments_are_those_that_torch_counts():

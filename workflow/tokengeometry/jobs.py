@@ -2,33 +2,15 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 
-from tokengeometry import plan
+from tokengeometry import work
 from tokengeometry.study import BRANCH_FIGURES, PAIR_FIGURES
 
 WHOLE_STUDY = "whole study"
 # Of a rule's jobs that belong to one part of a layer, in the order in which they run.
 _STAGES = ("pixels", "layer", "direct", "moments", "concatenated", "spectra", "correlation_matrix")
-
-
-@dataclass(frozen=True)
-class Size:
-    """What a plan needs to know of a model.
-
-    Attributes
-    ----------
-    model : dict
-        The content of `model.json`, of which the geometry matters.
-    parameters : int
-        Of the model without classifier.
-    matrix_entries : list of int
-        Of every block's weight matrices.
-    """
-
-    model: dict
-    parameters: int
-    matrix_entries: list
 
 
 @dataclass(frozen=True)
@@ -56,22 +38,22 @@ class Job:
 
     rule: str
     group: str
-    memory: int = plan.CLUSTERS_BYTES
-    flops: int = 0
+    memory: int
+    flops: int
     makes: dict = field(default_factory=dict)
     temporary: bool = False
     reads: tuple = ()
     place: tuple = (-1, 0, 0)
 
 
-def study_jobs(study, sizes, threads):
+def study_jobs(study, models, threads):
     """All jobs of a study.
 
     Parameters
     ----------
     study : tokengeometry.study.Study
-    sizes : dict of str to Size
-        By the model's name in the study.
+    models : dict of str to dict
+        By the model's name in the study, what `tokengeometry.models.describe` says of it.
     threads : int
         Of a job.
 
@@ -80,149 +62,90 @@ def study_jobs(study, sizes, threads):
     list of Job
         Part by part, as one machine runs them: a chain goes to its end before the next one begins.
     """
+    gpu = study.config["compute"]["device"] == "cuda"
+
+    def measured(rule, group, wildcards, **options):
+        its = rule, study, models.get(wildcards.get("model")), wildcards
+        return Job(rule, group, work.memory(*its, threads, gpu), work.flops(*its), **options)
+
     jobs = [
-        Job(
+        measured(
             "model",
             WHOLE_STUDY,
-            plan.PROCESS_BYTES + 3 * 4 * size.parameters,
-            makes={f"{name} weights": 4 * size.parameters},
+            {"model": name},
+            makes={f"{name} weights": work.disk("model", study, model, {"model": name})},
         )
-        for name, size in sizes.items()
+        for name, model in models.items()
     ]
     splits = {(branch.dataset, branch.split) for branch in study.branches}
-    jobs += [Job("dataset", WHOLE_STUDY, plan.PROCESS_BYTES) for _ in splits]
+    jobs += [measured("dataset", WHOLE_STUDY, {"dataset": dataset, "split": split}) for dataset, split in splits]
     for index, branch in enumerate(study.branches):
-        group = f"{branch.model}/{branch.dataset}/{branch.split}"
-        jobs += _branch_jobs(study, branch, sizes[branch.model], threads, group, index)
-        jobs += [Job(rule, group) for rule in ("alpha_table", "correlation_table", "cluster_table")]
-        jobs += [Job(f"draw_{figure}", group) for figure in BRANCH_FIGURES]
+        wildcards = {"model": branch.model, "dataset": branch.dataset, "split": branch.split}
+        group = "/".join(wildcards.values())
+        jobs += _store_jobs(study, models[branch.model], partial(measured, group=group), wildcards, index)
+        rules = ["alpha_table", "correlation_table", "cluster_table", *(f"draw_{figure}" for figure in BRANCH_FIGURES)]
+        jobs += [measured(rule, group, wildcards) for rule in rules]
     for pair in study.pairs:
+        wildcards = {"model": pair.model, "dataset": pair.dataset}
         rules = ["train_test_table", *(f"draw_{figure}" for figure in PAIR_FIGURES)]
-        jobs += [Job(rule, f"{pair.model}/{pair.dataset}") for rule in rules]
-    return [*jobs, Job("draw_mean_correlation_of_all_branches", WHOLE_STUDY)]
+        jobs += [measured(rule, "/".join(wildcards.values()), wildcards) for rule in rules]
+    return [*jobs, measured("draw_mean_correlation_of_all_branches", WHOLE_STUDY, {})]
 
 
-def _branch_jobs(study, branch, size, threads, group, index):
+def _store_jobs(study, model, measured, branch, index):
     """The jobs of a branch that work on stores."""
-    config, batch_size = study.config, study.config["compute"]["batch_size"]
-    dtype = config["activations"]["dtype"]
-    parts = study.parts(branch.dataset, branch.split)
-    joint_samples, joint_parts = study.concatenated(branch.dataset, branch.split)
-    analysed = study.layers(branch.model)
-    height, width = size.model["image_size"]
-    jobs = []
+    stored = study.config["activations"]["store"]
+    temporary = {kind: not study.config[kind]["keep"] for kind in ("activations", "moments")}
+    parts = range(len(study.parts(branch["dataset"], branch["split"])))
+    _, joint_parts = study.concatenated(branch["dataset"], branch["split"])
+    analysed = study.layers(branch["model"])
 
     def store(kind, layer, part):
-        return f"{group} {kind} {layer} {part}"
+        return f"{'/'.join(branch.values())} {kind} {layer} {part}"
 
-    stored = config["activations"]["store"]
-    for part, (start, stop) in enumerate(parts):
-        samples = stop - start
+    def size(rule, layer, part):
+        return work.disk(rule, study, model, branch | {"layer": layer, "part": part})
+
+    def job(rule, kind, layer, part, reads=()):
+        return measured(
+            rule,
+            wildcards=branch | {"layer": layer, "part": part},
+            makes={store(kind, layer, part): size(rule, layer, part)},
+            temporary=temporary.get(kind, False),
+            reads=tuple(reads),
+            place=(index, part, layer),
+        )
+
+    def direct(part):
+        rules = ("moments",) if part else ("moments", "concatenated")
+        return measured(
+            "direct",
+            wildcards=branch | ({"part": part} if part else {}),
+            makes={store(rule, layer, part): size(rule, layer, part) for layer in analysed for rule in rules},
+            temporary=temporary["moments"],
+            place=(index, part, 0),
+        )
+
+    jobs = []
+    for part in parts:
         if not stored:
-            joint = joint_samples if part == 0 else 0
-            jobs.append(_direct_job(study, branch, size, samples, joint, threads, store, (index, part)))
-        for layer in [0, *study.chained(branch.model)]:
-            tokens, features = plan.layer_shape(size.model, layer)
-            common = dict(group=group, place=(index, part, layer))
-            chain = dict(
-                makes={store("activations", layer, part): plan.activation_disk(samples, tokens, features, dtype)},
-                temporary=not config["activations"]["keep"],
-            )
-            if stored and layer == 0:
-                image_values = size.model["in_chans"] * height * width
-                memory = plan.pixels_memory(batch_size, image_values, threads)
-                jobs.append(Job("pixels", memory=memory, **chain, **common))
-            elif stored:
-                flops = plan.block_flops(samples, tokens, features, size.matrix_entries[layer - 1])
-                if layer == 1:
-                    flops += plan.embedding_flops(samples, *plan.layer_shape(size.model, 0), features)
-                jobs.append(
-                    Job(
-                        "layer",
-                        memory=plan.layer_memory(batch_size, tokens, features),
-                        flops=flops,
-                        reads=(store("activations", layer - 1, part),),
-                        **chain,
-                        **common,
-                    )
-                )
+            jobs.append(direct(part))
+        for layer in [0, *study.chained(branch["model"])]:
+            if stored:
+                before = [store("activations", layer - 1, part)] if layer else []
+                jobs.append(job("layer" if layer else "pixels", "activations", layer, part, before))
             if layer not in analysed:
                 continue
             if stored:
-                jobs.append(
-                    Job(
-                        "moments",
-                        memory=plan.moments_memory(samples, tokens, features),
-                        flops=plan.moments_flops(samples, tokens, features),
-                        makes={store("moments", layer, part): plan.moment_disk(tokens, features)},
-                        temporary=not config["moments"]["keep"],
-                        reads=(store("activations", layer, part),),
-                        **common,
-                    )
-                )
+                jobs.append(job("moments", "moments", layer, part, [store("activations", layer, part)]))
             if stored and part == joint_parts - 1:
-                jobs.append(
-                    Job(
-                        "concatenated",
-                        memory=plan.concatenated_memory(joint_samples, tokens, features, dtype, threads),
-                        flops=plan.concatenated_flops(joint_samples, tokens, features),
-                        makes={
-                            store("concatenated", layer, ""): plan.concatenated_disk(joint_samples, tokens, features)
-                        },
-                        reads=tuple(store("activations", layer, other) for other in range(joint_parts)),
-                        **common,
-                    )
-                )
-            if part == len(parts) - 1:
-                reads = tuple(store("moments", layer, other) for other in range(len(parts)))
-                jobs.append(
-                    Job(
-                        "spectra",
-                        memory=plan.spectra_memory(tokens, features, threads),
-                        flops=plan.spectra_flops(tokens, features),
-                        makes={store("spectra", layer, ""): plan.spectra_disk(joint_samples, tokens, features)},
-                        reads=reads,
-                        **common,
-                    )
-                )
-                jobs.append(
-                    Job(
-                        "correlation_matrix",
-                        memory=plan.correlation_memory(tokens, features),
-                        flops=plan.correlation_flops(tokens, features),
-                        makes={store("correlation", layer, ""): plan.correlation_disk(tokens)},
-                        reads=reads,
-                        **common,
-                    )
-                )
+                reads = [store("activations", layer, other) for other in range(joint_parts)]
+                jobs.append(job("concatenated", "concatenated", layer, part, reads))
+            if part == parts[-1]:
+                reads = [store("moments", layer, other) for other in parts]
+                jobs.append(job("spectra", "spectra", layer, part, reads))
+                jobs.append(job("correlation_matrix", "correlation", layer, part, reads))
     return jobs
-
-
-def _direct_job(study, branch, size, samples, joint, threads, store, place):
-    """The job that makes a part's moments without storing activations; with `joint`, also the concatenated spectra."""
-    layers = study.layers(branch.model)
-    shapes = [plan.layer_shape(size.model, layer) for layer in layers]
-    batch_size = study.config["compute"]["batch_size"]
-    memory = plan.direct_memory(batch_size, samples, joint, shapes, threads)
-    _, group = plan.direct_size(memory, batch_size, samples, joint, shapes, threads)
-    forward = plan.chain_flops(size.model, samples, max(layers), size.matrix_entries)
-    makes = {
-        store("moments", layer, place[1]): plan.moment_disk(*shape) for layer, shape in zip(layers, shapes, strict=True)
-    }
-    if joint:
-        makes |= {
-            store("concatenated", layer, ""): plan.concatenated_disk(joint, *shape)
-            for layer, shape in zip(layers, shapes, strict=True)
-        }
-    return Job(
-        "direct",
-        f"{branch.model}/{branch.dataset}/{branch.split}",
-        memory=memory,
-        flops=-(-len(layers) // group) * forward + plan.sums_flops(samples, joint, shapes),
-        makes=makes,
-        temporary=not study.config["moments"]["keep"],
-        place=(*place, 0),
-    )
 
 
 def one_at_a_time(jobs):

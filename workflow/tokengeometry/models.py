@@ -77,12 +77,13 @@ def prefix_token_names(model):
 
 
 def describe(model, architecture):
-    """What the later steps need to know of a model: geometry, tokens and preprocessing.
+    """What the later steps need to know of a model: geometry, tokens, size and preprocessing.
 
     Returns
     -------
     dict
-        JSON-compatible; the fields of `model.json` but for the weights' own (`sha256`, `source`).
+        JSON-compatible; the fields of `model.json` but for the weights' own (`sha256`, `source`). `parameters` are
+        those of the whole model, `matrix_entries` the entries of all weight matrices of each block.
     """
     preprocessing = timm.data.resolve_data_config({}, model=model)
     embed = model.patch_embed
@@ -95,20 +96,10 @@ def describe(model, architecture):
         "prefix_tokens": prefix_token_names(model),
         "depth": len(model.blocks),
         "embed_dim": model.embed_dim,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "matrix_entries": [sum(p.numel() for p in block.parameters() if p.ndim > 1) for block in model.blocks],
         **{key: preprocessing[key] for key in ("mean", "std", "interpolation", "crop_pct", "crop_mode")},
     }
-
-
-def weight_counts(model):
-    """How many parameters a model has, and how many entries the weight matrices of each of its blocks.
-
-    Returns
-    -------
-    parameters : int
-    matrix_entries : list of int, (block,)
-    """
-    blocks = [sum(p.numel() for p in block.parameters() if p.ndim > 1) for block in model.blocks]
-    return sum(parameter.numel() for parameter in model.parameters()), blocks
 
 
 def patchify(images, patch_size):

@@ -243,21 +243,19 @@ def embedding_flops(samples, tokens, pixel_features, features):
     return 2 * samples * tokens * pixel_features * features
 
 
-def chain_flops(model, samples, last, matrix_entries=None):
+def chain_flops(model, samples, last):
     """Operations of the forward pass up to a layer.
 
     Parameters
     ----------
     model : dict
-        As of `layer_shape`.
+        As of `layer_shape`; and matrix_entries of every block, by default as of `block_flops`.
     samples, last : int
-    matrix_entries : list of int, (block,), optional
-        As of `block_flops`, of every block.
     """
     if last == 0:
         return 0
     tokens, features = layer_shape(model, 1)
-    entries = matrix_entries or [None] * last
+    entries = model.get("matrix_entries") or [None] * last
     blocks = sum(block_flops(samples, tokens, features, entries[layer]) for layer in range(last))
     return blocks + embedding_flops(samples, *layer_shape(model, 0), features)
 

@@ -1,0 +1,134 @@
+"""How much work each rule's job is: its memory, its disk, its floating-point operations.
+
+The formulae are those of `tokengeometry.plan`; here each rule's job is measured by them. All three functions take
+
+rule : str
+    Its name; "direct" for all of direct mode.
+study : tokengeometry.study.Study
+model : dict
+    The content of the model's `model.json`; not looked at for rules over all models, and empty before it is known.
+job : mapping
+    The wildcards: model, dataset, split, layer and part, as far as the rule has them. Of direct mode's jobs the one
+    for the first part, which makes the concatenated spectra too, has no part.
+"""
+
+import math
+
+from tokengeometry import plan
+
+
+def samples_of(study, job):
+    """Samples of a job's part, or of the first."""
+    start, stop = study.parts(job["dataset"], job["split"])[int(job.get("part", 0))]
+    return stop - start
+
+
+def _joint(study, job):
+    """Samples of the concatenated spectrum that a job of direct mode makes: of the first part."""
+    return 0 if "part" in job else _concatenated(study, job)
+
+
+def _shapes(study, model, job):
+    return [plan.layer_shape(model, layer) for layer in study.layers(job["model"])]
+
+
+def _shape(model, job):
+    return plan.layer_shape(model, int(job["layer"]))
+
+
+def _largest(study, model, name):
+    """Number of layers that are analysed, and the most tokens and features that any of them has."""
+    layers = study.layers(name)
+    tokens, features = zip(*(plan.layer_shape(model, layer) for layer in layers), strict=True)
+    return len(layers), max(tokens), max(features)
+
+
+def memory(rule, study, model, job, threads=1, gpu=False):
+    """Peak bytes of a job that has so many threads, and a GPU or none."""
+    batch_size = study.config["compute"]["batch_size"]
+    match rule:
+        case "model":
+            # The weights as they are read, in timm's form, and as they are written.
+            return plan.PROCESS_BYTES + 3 * 4 * model.get("parameters", 0)
+        case "dataset":
+            return plan.PROCESS_BYTES
+        case "pixels":
+            values = model["in_chans"] * math.prod(model["image_size"])
+            return plan.pixels_memory(min(batch_size, samples_of(study, job)), values, threads)
+        case "layer":
+            at_work, shape = min(batch_size, samples_of(study, job)), _shape(model, job)
+            if not gpu:
+                at_work = plan.samples_at_work(at_work, threads, *shape)
+            return plan.layer_memory(at_work, *shape)
+        case "moments":
+            return plan.moments_memory(samples_of(study, job), *_shape(model, job))
+        case "direct":
+            samples, joint = samples_of(study, job), _joint(study, job)
+            return plan.direct_memory(batch_size, samples, joint, _shapes(study, model, job), threads)
+        case "concatenated":
+            dtype = study.config["activations"]["dtype"]
+            return plan.concatenated_memory(_concatenated(study, job), *_shape(model, job), dtype, threads)
+        case "spectra":
+            return plan.spectra_memory(*_shape(model, job), threads)
+        case "correlation_matrix":
+            return plan.correlation_memory(*_shape(model, job))
+        case "cluster_table":
+            return plan.CLUSTERS_BYTES
+        case _ if "model" in job:
+            return plan.figure_memory(*_largest(study, model, job["model"]))
+        case _:
+            return plan.LIGHT_PROCESS_BYTES
+
+
+def flops(rule, study, model, job):
+    """Operations of a job; 0 where they take no time to speak of."""
+    match rule:
+        case "layer":
+            layer, samples = int(job["layer"]), samples_of(study, job)
+            return plan.chain_flops(model, samples, layer) - plan.chain_flops(model, samples, layer - 1)
+        case "direct":
+            samples, joint, shapes = samples_of(study, job), _joint(study, job), _shapes(study, model, job)
+            last = max(study.layers(job["model"]))
+            batch_size = study.config["compute"]["batch_size"]
+            least = plan.direct_memory(batch_size, samples, joint, shapes)
+            _, group = plan.direct_size(least, batch_size, samples, joint, shapes)
+            passes = -(-len(shapes) // group)
+            return passes * plan.chain_flops(model, samples, last) + plan.sums_flops(samples, joint, shapes)
+        case "moments":
+            return plan.moments_flops(samples_of(study, job), *_shape(model, job))
+        case "concatenated":
+            return plan.concatenated_flops(_concatenated(study, job), *_shape(model, job))
+        case "spectra":
+            return plan.spectra_flops(*_shape(model, job))
+        case "correlation_matrix":
+            return plan.correlation_flops(*_shape(model, job))
+        case _:
+            return 0
+
+
+def disk(rule, study, model, job):
+    """Bytes of the stores that a job makes, or of the weights."""
+    match rule:
+        case "pixels" | "layer":
+            shape = _shape(model, {"layer": "00", **job})
+            return plan.activation_disk(samples_of(study, job), *shape, study.config["activations"]["dtype"])
+        case "direct":
+            layers = [job | {"layer": layer} for layer in study.layers(job["model"])]
+            makes = ["moments"] if "part" in job else ["moments", "concatenated"]
+            return sum(disk(rule, study, model, its) for its in layers for rule in makes)
+        case "moments":
+            return plan.moment_disk(*_shape(model, job))
+        case "concatenated":
+            return plan.concatenated_disk(_concatenated(study, job), *_shape(model, job))
+        case "spectra":
+            return plan.spectra_disk(_concatenated(study, job), *_shape(model, job))
+        case "correlation_matrix":
+            return plan.correlation_disk(_shape(model, job)[0])
+        case "model":
+            return 4 * model.get("parameters", 0)
+        case _:
+            return 0
+
+
+def _concatenated(study, job):
+    return study.concatenated(job["dataset"], job["split"])[0]
