@@ -18,7 +18,7 @@ study: $(VENV)/installed
 environment: $(VENV)/installed
 
 test: $(VENV)/installed
-	. $(BIN)/activate && python -m pytest $(PYTEST_ARGS)
+	. $(BIN)/activate && python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: $(VENV)/installed
 	. $(BIN)/activate && PYTHONPATH=workflow python -m bench $(BENCH_ARGS)

@@ -67,6 +67,15 @@ def write_pictures(folder, count=30):
         Image.fromarray(picture).save(path)
 
 
+# The files that take longest. `make test` runs two files side by side, and none of these is to be left over.
+LONGEST = ("test_slurm.py", "test_resumption.py", "test_train_test.py", "test_bench.py")
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 class Workflow:
     """A working directory in which Snakemake runs this repository's workflow."""
 
