@@ -292,15 +292,18 @@ def test_nothing_stays_of_a_killed_write_after_the_next(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)}
     left, deadline = [], time.monotonic() + 120
     with subprocess.Popen([sys.executable, "-c", WRITER, str(out)], env=environment) as writer:
-        # Stopped again and again, until it is in the middle of writing the weights.
-        while not left:
-            assert writer.poll() is None
-            assert time.monotonic() < deadline
-            writer.send_signal(signal.SIGCONT)
-            time.sleep(0.003)
-            writer.send_signal(signal.SIGSTOP)
-            left = [file for file in out.rglob("*") if file.name.startswith(".tmp")]
-        writer.kill()
+        try:
+            # Stopped again and again, until it is in the middle of writing the weights.
+            while not left:
+                assert writer.poll() is None
+                assert time.monotonic() < deadline
+                writer.send_signal(signal.SIGCONT)
+                time.sleep(0.003)
+                writer.send_signal(signal.SIGSTOP)
+                left = list(out.glob(".partial/.tmp*"))
+        finally:
+            # Not to be waited for while it stands still.
+            writer.kill()
     assert left[0].exists()
     prepare(tmp_path, {"source": "random", "seed": 0})
     assert {file.name for file in out.iterdir()} == {"weights.safetensors", "model.json"}
