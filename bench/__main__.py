@@ -368,11 +368,11 @@ def main(arguments=None):
     try:
         with working_place(options.output, keep=options.keep) as place:
             results = run(options, place)
+            write(results, options.output)
     except (StudyError, CommandError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {explain(error) or error}")
-    write(results, options.output)
     for its in results["agreement"]:
         # A comparison with NaN is false.
         if not its["largest"] <= LARGEST_DIFFERENCE:
