@@ -17,7 +17,9 @@ ADVICE = {
     errno.ESTALE: "check the network's file server and run the same command again",
     errno.ETIMEDOUT: "check the network's file server and run the same command again",
 }
-MEMORY_ADVICE = "give the job more memory or, on a GPU, lower compute.batch_size, and run the same command again"
+MEMORY_ADVICE = (
+    "give the job more memory, or lower compute.batch_size or compute.threads, and run the same command again"
+)
 
 
 class StudyError(Exception):
