@@ -2,14 +2,17 @@
 
 import copy
 import csv
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 import torch
-from conftest import OFFLINE, SMALL, Workflow
+from conftest import OFFLINE, PRINT_PEAK, SMALL, Workflow
 from tokengeometry import direct, moments, plan, spectra, stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import TokenChain, create_model, patchify
@@ -208,21 +211,55 @@ def test_an_activation_that_is_not_finite_is_named(chain):
         block.forward = forward
 
 
-SHAPES = [(784, 192), (785, 768), (785, 768)]
+VIT_B_8 = {"in_chans": 3, "patch_size": [8, 8], "grid": [28, 28], "prefix_tokens": ["cls"], "embed_dim": 768}
 
 
 def test_the_whole_part_is_one_slab_where_it_fits():
-    asked = plan.direct_memory(64, 2000, 2000, SHAPES)
-    assert plan.direct_size(asked, 64, 2000, 2000, SHAPES) == (2000, 3)
+    job = VIT_B_8, [0, 1, 2], 64, 2000, 2000
+    assert plan.direct_size(plan.direct_memory(*job), *job) == (2000, 3)
 
 
 def test_less_memory_makes_small_slabs_and_groups_and_never_less_than_the_concatenated_samples():
-    least = plan.direct_memory(64, 2000, 2000, SHAPES)
-    slab, group = plan.direct_size(least - 2**20, 64, 50_000, 2000, SHAPES)
-    assert (slab, group) == (2000, 1)
+    least = plan.direct_memory(VIT_B_8, [0, 1, 2], 64, 2000, 2000)
+    part = VIT_B_8, [0, 1, 2], 64, 50_000, 2000
+    assert plan.direct_size(least - 2**20, *part) == (2000, 1)
     # Of a long part, what is asked for is bounded.
-    long, longer = (plan.direct_memory(64, samples, 2000, SHAPES) for samples in (50_000, 500_000))
-    assert long == longer
-    slab, group = plan.direct_size(long, 64, 50_000, 2000, SHAPES)
-    assert slab == 2000
-    assert group == 3
+    longer = VIT_B_8, [0, 1, 2], 64, 500_000, 2000
+    assert plan.direct_memory(*part) == plan.direct_memory(*longer)
+    assert plan.direct_size(plan.direct_memory(*part), *part) == (2000, 3)
+
+
+MEASURE = """
+import sys
+import numpy as np, torch
+from timm.models.vision_transformer import VisionTransformer
+from tokengeometry import direct, moments, plan
+from tokengeometry.models import TokenChain, describe
+torch.set_num_threads(1)
+samples, layers = 400, [0, 1, 2]
+size = dict(img_size=224, patch_size=14, embed_dim=384, depth=2, num_heads=6, num_classes=0)
+network = VisionTransformer(**size).eval()
+
+def images(start, stop):
+    for first in range(start, stop, 10):
+        yield torch.randn(10, 256, 588)
+
+def write(layer, its_moments, joint):
+    moments.write(f"{sys.argv[1]}/{layer}.zarr", its_moments, dtypes=["float32"])
+
+place = dict(device=torch.device("cpu"), sums_device="cpu", threads=2, workers=2)
+direct.analyse_writing(
+    write, images, TokenChain(network), layers, np.arange(samples), size=(samples, 3), joint=samples, **place
+)
+print(plan.direct_memory(describe(network, ""), layers, 64, samples, samples, 2))
+"""
+
+
+@pytest.mark.slow
+def test_memory_at_the_default_studys_size_is_what_was_planned(tmp_path):
+    allocator = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_ARENA_MAX": "1"}
+    environment = os.environ | allocator | {"PYTHONPATH": str(Workflow.PACKAGE)}
+    command = [sys.executable, "-c", MEASURE + PRINT_PEAK, str(tmp_path)]
+    said = subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
+    planned, peak = map(int, said.split())
+    assert 0.5 < peak / planned <= 1

@@ -40,10 +40,11 @@ with log_to(snakemake.log[0]):
     size = direct.size_on(
         device,
         requests.memory_of(snakemake.resources.mem_mb),
+        model,
+        layers,
         batch_size,
         len(samples),
         params.joint,
-        [plan.layer_shape(model, layer) for layer in layers],
         threads=snakemake.threads,
     )
     print(f"{len(samples)} samples, {size[0]} at a time, for {size[1]} layers at a time")

@@ -19,9 +19,11 @@ with log_to(snakemake.log[0]):
         models[name] = describe(network, settings["architecture"])
         check_model(study.config, name, models[name])
     threads = study.config["compute"]["threads"]
-    if threads == "auto":
+    # As of the rules' resources, on all of this machine's cores.
+    halved = threads == "auto"
+    if halved:
         threads = max(1, os.cpu_count() // 2)
-    text = table(study_jobs(study, models, threads))
+    text = table(study_jobs(study, models, threads, os.cpu_count() if halved else threads))
     print(text)
     # Past the log, to the terminal.
     print(f"\n{text}\n", file=sys.__stdout__)

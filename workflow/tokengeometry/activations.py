@@ -56,7 +56,7 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
     layer : int
         ℓ, 1 … depth.
     batch_size : int
-        Samples at work at a time.
+        Samples at work at a time, at most.
     device : torch.device
     workers : int
         See `tokengeometry.pieces.inferred`.
@@ -78,8 +78,7 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
     def link(batch):
         return chain.link(layer, torch.from_numpy(batch).to(device=device, dtype=precision)).float()
 
-    spatial = chain.model.patch_embed.num_patches
-    shape = (len(tokens), spatial + chain.model.num_prefix_tokens, chain.model.embed_dim)
+    shape = (len(tokens), *chain.shape(layer))
     workers, length = share(batch_size, workers, device, *shape[1:])
     links = inferred(link, _pieces(tokens, length), workers)
 

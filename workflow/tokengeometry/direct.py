@@ -5,6 +5,8 @@ and the sums of one layer are there at a time, and the model sees every image on
 that, slabs follow one another for as many layers as have their sums in memory, and again for the next layers.
 """
 
+import math
+import mmap
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,33 +18,49 @@ from tokengeometry.activations import check_finite
 from tokengeometry.pieces import inferred
 
 
-class Held:
-    """Samples of one layer in memory, in batches; sliced like one array.
+class _Held:
+    """Samples in memory, sliced as sums take them: by numpy on the CPU, as tensors on a CUDA device.
 
     Parameters
     ----------
-    batches : list of torch.Tensor, (sample, token, feature)
-        At least one; all but the last of the same length.
-    count : int, optional
-        The first so many samples; by default all.
+    values : torch.Tensor, (sample, token, feature), float32
     """
 
-    def __init__(self, batches, count=None):
-        self._batches = batches
-        there = sum(map(len, batches))
-        self.shape = (there if count is None else min(count, there), *batches[0].shape[1:])
+    def __init__(self, values):
+        self._values = values
+        self.shape = tuple(values.shape)
         self.dtype = np.dtype("float32")
 
     def __getitem__(self, samples):
-        start, stop, _ = samples.indices(self.shape[0])
-        length = len(self._batches[0])
-        pieces = [
-            batch[max(0, start - first) : stop - first]
-            for first, batch in zip(range(0, stop, length), self._batches, strict=False)
-            if first + length > start
-        ]
-        values = torch.cat(pieces)
+        values = self._values[samples]
         return values if values.is_cuda else values.cpu().numpy()
+
+
+def _slab(samples, pixels, tokens, device):
+    """Memory for so many samples of layer 0, and for those of a later layer in the same place.
+
+    A sample's pixels lie at or after its tokens, so that no sample's tokens lie over a later one's pixels.
+
+    Parameters
+    ----------
+    samples : int
+    pixels, tokens : (int, int)
+        Tokens and features of layer 0 and of the later ones.
+    device : torch.device
+
+    Returns
+    -------
+    torch.Tensor, (sample, token, feature), float32, of layer 0
+    torch.Tensor, (sample, token, feature), float32, of a later layer
+    """
+    before, after = (samples * math.prod(shape) for shape in (pixels, tokens))
+    length = max(before, after)
+    if device.type == "cpu":
+        # The system's and not the heap's: it goes back whole, before processes that load images would share it.
+        memory = torch.frombuffer(mmap.mmap(-1, 4 * length), dtype=torch.float32)
+    else:
+        memory = torch.empty(length, device=device)
+    return memory[length - before :].view(samples, *pixels), memory[:after].view(samples, *tokens)
 
 
 def analyse(
@@ -102,6 +120,7 @@ def analyse(
     """
     slab, group = size
     count, joints = len(samples), {}
+    shapes = chain.shape(0), chain.shape(1)
     starts = range(0, count, slab)
     if len(starts) == 1:
         group = len(layers)
@@ -113,21 +132,28 @@ def analyse(
         for start in starts:
             stop = min(start + slab, count)
             settle()
-            held = [batch.to(device) for batch in images(start, stop)]
+            pixels, tokens = _slab(stop - start, *shapes, device)
+            pieces = _fill(pixels, images(start, stop), samples[start:stop])
+            values = pixels
             for layer in range(max(members) + 1):
-                _advance(held, chain, layer, samples[start:stop], workers)
+                if layer:
+                    _advance(values, tokens, pieces, chain, layer, samples[start:stop], workers)
+                    values = tokens
                 progress.update(stop - start)
                 if layer not in sums:
                     continue
                 settle()
-                values = Held(held)
-                rows = moments.batch_rows(*values.shape[1:])
+                held = _Held(values)
+                rows = moments.batch_rows(*held.shape[1:])
                 for first in range(0, stop - start, rows):
-                    sums[layer].add(values[first : first + rows])
+                    sums[layer].add(held[first : first + rows])
                 if joint and start == 0:
-                    joints[layer] = spectra.concatenated(Held(held, joint), device=sums_device, threads=threads)
+                    held = _Held(values[:joint])
+                    joints[layer] = spectra.concatenated(held, device=sums_device, threads=threads)
                 if stop == count:
                     yield layer, sums.pop(layer).moments(), joints.pop(layer, None)
+            # Before the next images are loaded.
+            del pixels, tokens, values, held
     progress.close()
 
 
@@ -160,24 +186,39 @@ def analyse_writing(write, *arguments, **options):
         written()
 
 
-def _advance(held, chain, layer, samples, workers):
-    """From one layer to the next, batch by batch in place; layer 0 is there already."""
+def _fill(pixels, batches, samples):
+    """Take in layer 0; returns the slices of samples that the batches were."""
+    pieces, stop = [], 0
+    for batch in batches:
+        pieces.append(slice(stop, stop + len(batch)))
+        stop += len(batch)
+        pixels[pieces[-1]] = batch
+        _check_finite(pixels, pieces[-1], 0, samples)
+    if stop != len(samples):
+        raise ValueError(f"{stop} images came for {len(samples)} samples")
+    return pieces
+
+
+def _advance(values, tokens, pieces, chain, layer, samples, workers):
+    """From one layer's `values` to the next one's `tokens`, piece by piece; see `_slab` for where they may lie."""
     precision = next(chain.model.parameters()).dtype
 
-    def advance(batch):
+    def advance(piece):
         # As through a store of float32.
-        return chain.link(layer, batch.to(precision)).float()
+        return chain.link(layer, values[piece].to(precision)).float()
 
-    first = 0
-    for index, batch in enumerate(inferred(advance, held, workers) if layer else held):
-        held[index] = batch
-        # A sum of finite numbers may overflow, but no other is finite.
-        if not batch.sum().isfinite():
-            check_finite(batch.cpu().numpy(), layer, samples[first:])
-        first += len(batch)
+    for piece, found in zip(pieces, inferred(advance, pieces, workers), strict=True):
+        tokens[piece] = found
+        _check_finite(tokens, piece, layer, samples)
 
 
-def size_on(device, memory, *shape, threads):
+def _check_finite(values, piece, layer, samples):
+    # A sum of finite numbers may overflow, but no other is finite.
+    if not values[piece].sum().isfinite():
+        check_finite(values[piece].cpu().numpy(), layer, samples[piece])
+
+
+def size_on(device, memory, *job, threads):
     """Samples in a slab and layers in a group, for a GPU's free memory or else the `memory` given.
 
     The rest is as of `tokengeometry.plan.direct_size`.
@@ -187,4 +228,4 @@ def size_on(device, memory, *shape, threads):
         memory = 0.9 * torch.cuda.mem_get_info(device)[0] + plan.PROCESS_BYTES
         # Of the sample Gram matrix it multiplies one piece at a time, in float64.
         threads = 2
-    return plan.direct_size(memory, *shape, threads)
+    return plan.direct_size(memory, *job, threads, device.type == "cpu")

@@ -46,7 +46,7 @@ class Job:
     place: tuple = (-1, 0, 0)
 
 
-def study_jobs(study, models, threads):
+def study_jobs(study, models, threads, direct_threads=None):
     """All jobs of a study.
 
     Parameters
@@ -56,6 +56,8 @@ def study_jobs(study, models, threads):
         By the model's name in the study, what `tokengeometry.models.describe` says of it.
     threads : int
         Of a job.
+    direct_threads : int, optional
+        Of a job of direct mode; by default the same.
 
     Returns
     -------
@@ -66,7 +68,8 @@ def study_jobs(study, models, threads):
 
     def measured(rule, group, wildcards, **options):
         its = rule, study, models.get(wildcards.get("model")), wildcards
-        return Job(rule, group, work.memory(*its, threads, gpu), work.flops(*its), **options)
+        its_threads = direct_threads or threads if rule == "direct" else threads
+        return Job(rule, group, work.memory(*its, its_threads, gpu), work.flops(*its), **options)
 
     jobs = [
         measured(
@@ -117,10 +120,11 @@ def _store_jobs(study, model, measured, branch, index):
         )
 
     def direct(part):
-        rules = ("moments",) if part else ("moments", "concatenated")
+        wildcards = branch | ({"part": part} if part else {})
+        rules = work.made_directly(wildcards)
         return measured(
             "direct",
-            wildcards=branch | ({"part": part} if part else {}),
+            wildcards=wildcards,
             makes={store(rule, layer, part): size(rule, layer, part) for layer in analysed for rule in rules},
             temporary=temporary["moments"],
             place=(index, part, 0),

@@ -5,6 +5,7 @@ layer ℓ, with the model's own modules, so that applying its links one after th
 forward pass.
 """
 
+import math
 from pathlib import Path
 
 import timm
@@ -83,7 +84,7 @@ def describe(model, architecture):
     -------
     dict
         JSON-compatible; the fields of `model.json` but for the weights' own (`sha256`, `source`). `parameters` are
-        those of the whole model, `matrix_entries` the entries of all weight matrices of each block.
+        those of the model without classifier, `matrix_entries` the entries of all weight matrices of each block.
     """
     preprocessing = timm.data.resolve_data_config({}, model=model)
     embed = model.patch_embed
@@ -138,6 +139,13 @@ class TokenChain:
     def __init__(self, model):
         self.model = model
         self.depth = len(model.blocks)
+
+    def shape(self, layer):
+        """Tokens and features of a layer: (int, int)."""
+        embed = self.model.patch_embed
+        if layer == 0:
+            return embed.num_patches, embed.proj.in_channels * math.prod(embed.patch_size)
+        return embed.num_patches + self.model.num_prefix_tokens, self.model.embed_dim
 
     def _positioned(self, patch_embedding):
         """Embedded tokens, and Eva's rotary position embedding (None elsewhere)."""

@@ -139,40 +139,51 @@ def moments_memory(samples, tokens, features):
 
 def concatenated_memory(samples, tokens, features, dtype="float32", threads=1):
     """Peak bytes of the job that makes the spectrum of all tokens concatenated, of one layer."""
+    sample = tokens * features * np.dtype(dtype).itemsize
+    # Two blocks of samples, and a chunk on its way.
+    blocks = min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES
+    return PROCESS_BYTES + _gram_bytes(samples, tokens * features, sample, blocks, threads)
+
+
+def _gram_bytes(samples, width, sample, blocks, threads):
+    """Of a sample Gram matrix, of the pieces that are multiplied for it beside those blocks, of its eigenvalues."""
     gram = 8 * samples**2
-    width = tokens * features
-    sample = width * np.dtype(dtype).itemsize
     rows = min(samples, max(1, BLOCK_BYTES // sample))
     # Of each piece at work the two factors and the product; besides, the product that is added and one that waits.
     at_work = min(threads, -(-width // PIECE_LENGTH))
     pieces = at_work * 4 * rows * (2 * min(PIECE_LENGTH, width) + rows) + 2 * 4 * rows**2
-    # Two blocks of samples while the Gram matrix is summed; then the eigensolver, with whose copies and
-    # workspace between three and five times the matrix were measured.
-    sums = gram + min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES + pieces
-    return PROCESS_BYTES + max(sums, 5 * gram)
+    # The eigensolver, with whose copies and workspace between three and five times the matrix were measured.
+    return max(gram + blocks + pieces, 5 * gram)
 
 
-def direct_memory(batch_size, samples, joint, shapes, threads=1):
+def direct_memory(model, layers, batch_size, samples, joint, threads=1, on_cpu=True):
     """Peak bytes of the job that goes through a part without storing activations.
 
     That of the whole part in one slab, where it is at most `SLABS_BYTES` more than the least.
 
     Parameters
     ----------
+    model : dict
+        As of `layer_shape`.
+    layers : list of int
+        Those analysed.
     batch_size, samples : int
     joint : int
         Samples of the concatenated spectrum that this part makes, or 0.
-    shapes : list of (int, int)
-        Tokens and features of every analysed layer.
     threads : int
+        And processes that load images.
+    on_cpu : bool
+        Whether the forward pass is; see `samples_at_work`.
     """
-    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes, threads)
-    least = fixed + sums + _smallest_slab(samples, joint, shapes) * sample
+    fixed, sample, sums = _direct_bytes(model, layers, batch_size, joint, threads, on_cpu)
+    least = fixed + sums + _smallest_slab(model, layers, samples, joint) * sample
     return min(fixed + sums + samples * sample, least + SLABS_BYTES)
 
 
-def direct_size(memory, batch_size, samples, joint, shapes, threads=1):
+def direct_size(memory, model, layers, batch_size, samples, joint, threads=1, on_cpu=True):
     """Samples in a slab and layers in a group, for a part that is gone through in so many bytes of memory.
+
+    The parameters are those of `direct_memory`, which is the memory where the whole part is to be one slab.
 
     Returns
     -------
@@ -180,28 +191,34 @@ def direct_size(memory, batch_size, samples, joint, shapes, threads=1):
         The whole part and one layer after the other, where it fits; else a small slab, and as many layers as have
         their sums in memory, one at least.
     """
-    fixed, sample, sums = _direct_bytes(batch_size, joint, shapes, threads)
+    fixed, sample, sums = _direct_bytes(model, layers, batch_size, joint, threads, on_cpu)
     if fixed + sums + samples * sample <= memory:
-        return samples, len(shapes)
-    slab = _smallest_slab(samples, joint, shapes)
-    return slab, max(1, min(len(shapes), int((memory - fixed - slab * sample) // sums)))
+        return samples, len(layers)
+    slab = _smallest_slab(model, layers, samples, joint)
+    return slab, max(1, min(len(layers), int((memory - fixed - slab * sample) // sums)))
 
 
-def _direct_bytes(batch_size, joint, shapes, threads):
+def _direct_bytes(model, layers, batch_size, joint, threads, on_cpu):
     """Of everything but samples and sums; of a sample; of a layer's sums."""
-    tokens, features = map(max, zip(*shapes, strict=True))
-    blocks = 4 * len(shapes) * 12 * features**2
+    pixels, (tokens, features) = math.prod(layer_shape(model, 0)), layer_shape(model, 1)
+    shapes = [layer_shape(model, layer) for layer in layers]
+    scatter = max(8 * t * d**2 for t, d in shapes)
+    sums = scatter + max(8 * (t**2 + 2 * t * d) for t, d in shapes)
+    weights = 4 * max(layers) * 12 * features**2
+    at_work = samples_at_work(batch_size, threads, tokens, features) if on_cpu else batch_size
+    # What is there beside those, one after the other: processes that load images; samples in the model and the
+    # chunks of the layer before that are being written; a batch and what is made of it; the sample Gram matrix.
     work = max(
-        4 * 16 * batch_size * tokens * features,
+        threads * (WORKER_BYTES + 3 * 4 * batch_size * pixels),
+        4 * 16 * at_work * tokens * features + min(int(1.25 * scatter), 16 * CHUNK_BYTES),
         3 * BATCH_BYTES,
-        concatenated_memory(joint, tokens, features, threads=threads) - PROCESS_BYTES,
+        max(_gram_bytes(joint, t * d, 4 * t * d, 0, threads) for t, d in shapes),
     )
-    sums = 8 * (tokens * features**2 + tokens**2 + 2 * tokens * features)
-    return PROCESS_BYTES + blocks + work, 4 * max(t * d for t, d in shapes), sums
+    return PROCESS_BYTES + weights + work, 4 * max(pixels, tokens * features), sums
 
 
-def _smallest_slab(samples, joint, shapes):
-    return min(samples, max(joint, *(batch_rows(*shape) for shape in shapes)))
+def _smallest_slab(model, layers, samples, joint):
+    return min(samples, max(joint, *(batch_rows(*layer_shape(model, layer)) for layer in layers)))
 
 
 def spectra_memory(tokens, features, threads):

@@ -23,13 +23,20 @@ def samples_of(study, job):
     return stop - start
 
 
-def _joint(study, job):
-    """Samples of the concatenated spectrum that a job of direct mode makes: of the first part."""
-    return 0 if "part" in job else _concatenated(study, job)
+def made_directly(job):
+    """The rules whose stores a job of direct mode makes, of every layer."""
+    return ("moments",) if "part" in job else ("moments", "concatenated")
 
 
-def _shapes(study, model, job):
-    return [plan.layer_shape(model, layer) for layer in study.layers(job["model"])]
+def _direct(study, model, job):
+    """What `tokengeometry.plan` asks of a job of direct mode."""
+    batch_size, layers = study.config["compute"]["batch_size"], study.layers(job["model"])
+    joint = _concatenated(study, job) if "concatenated" in made_directly(job) else 0
+    return model, layers, batch_size, samples_of(study, job), joint
+
+
+def _on_cpu(study, gpu):
+    return not gpu and study.config["compute"]["device"] != "mps"
 
 
 def _shape(model, job):
@@ -48,7 +55,7 @@ def memory(rule, study, model, job, threads=1, gpu=False):
     batch_size = study.config["compute"]["batch_size"]
     match rule:
         case "model":
-            # The weights as they are read, in timm's form, and as they are written.
+            # The weights as read, in timm's form, and as written; a request knows nothing of them yet.
             return plan.PROCESS_BYTES + 3 * 4 * model.get("parameters", 0)
         case "dataset":
             return plan.PROCESS_BYTES
@@ -57,14 +64,13 @@ def memory(rule, study, model, job, threads=1, gpu=False):
             return plan.pixels_memory(min(batch_size, samples_of(study, job)), values, threads)
         case "layer":
             at_work, shape = min(batch_size, samples_of(study, job)), _shape(model, job)
-            if not gpu:
+            if _on_cpu(study, gpu):
                 at_work = plan.samples_at_work(at_work, threads, *shape)
             return plan.layer_memory(at_work, *shape)
         case "moments":
             return plan.moments_memory(samples_of(study, job), *_shape(model, job))
         case "direct":
-            samples, joint = samples_of(study, job), _joint(study, job)
-            return plan.direct_memory(batch_size, samples, joint, _shapes(study, model, job), threads)
+            return plan.direct_memory(*_direct(study, model, job), threads, _on_cpu(study, gpu))
         case "concatenated":
             dtype = study.config["activations"]["dtype"]
             return plan.concatenated_memory(_concatenated(study, job), *_shape(model, job), dtype, threads)
@@ -87,13 +93,11 @@ def flops(rule, study, model, job):
             layer, samples = int(job["layer"]), samples_of(study, job)
             return plan.chain_flops(model, samples, layer) - plan.chain_flops(model, samples, layer - 1)
         case "direct":
-            samples, joint, shapes = samples_of(study, job), _joint(study, job), _shapes(study, model, job)
-            last = max(study.layers(job["model"]))
-            batch_size = study.config["compute"]["batch_size"]
-            least = plan.direct_memory(batch_size, samples, joint, shapes)
-            _, group = plan.direct_size(least, batch_size, samples, joint, shapes)
-            passes = -(-len(shapes) // group)
-            return passes * plan.chain_flops(model, samples, last) + plan.sums_flops(samples, joint, shapes)
+            model, layers, _, samples, joint = its = _direct(study, model, job)
+            _, group = plan.direct_size(plan.direct_memory(*its), *its)
+            forward = plan.chain_flops(model, samples, max(layers))
+            shapes = [plan.layer_shape(model, layer) for layer in layers]
+            return -(-len(layers) // group) * forward + plan.sums_flops(samples, joint, shapes)
         case "moments":
             return plan.moments_flops(samples_of(study, job), *_shape(model, job))
         case "concatenated":
@@ -114,8 +118,7 @@ def disk(rule, study, model, job):
             return plan.activation_disk(samples_of(study, job), *shape, study.config["activations"]["dtype"])
         case "direct":
             layers = [job | {"layer": layer} for layer in study.layers(job["model"])]
-            makes = ["moments"] if "part" in job else ["moments", "concatenated"]
-            return sum(disk(rule, study, model, its) for its in layers for rule in makes)
+            return sum(disk(rule, study, model, its) for its in layers for rule in made_directly(job))
         case "moments":
             return plan.moment_disk(*_shape(model, job))
         case "concatenated":
