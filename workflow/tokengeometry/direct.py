@@ -59,7 +59,7 @@ def _slab(samples, pixels, tokens, device):
         # The system's and not the heap's: it goes back whole, before processes that load images would share it.
         memory = torch.frombuffer(mmap.mmap(-1, 4 * length), dtype=torch.float32)
     else:
-        memory = torch.empty(length, device=device)
+        memory = torch.empty(length, dtype=torch.float32, device=device)
     return memory[length - before :].view(samples, *pixels), memory[:after].view(samples, *tokens)
 
 
