@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import OFFLINE, PRINT_PEAK, SMALL, Workflow
+from timm.models.vision_transformer import VisionTransformer
 from tokengeometry import direct, moments, plan, spectra, stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import TokenChain, create_model, patchify
@@ -144,6 +145,25 @@ def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
         np.testing.assert_allclose(found[3][1][0][:8], expected[:8], rtol=1e-4)
 
 
+@pytest.mark.parametrize("patch_size", [2, 16])
+def test_tokens_of_either_size_take_the_place_of_pixels_that_are_done_with(patch_size):
+    # 256 patches of 12 pixel values, of 64 features then; and 4 patches of 768.
+    options = dict(img_size=32, patch_size=patch_size, embed_dim=64, depth=1, num_heads=2, num_classes=0)
+    chain = TokenChain(VisionTransformer(**options).eval())
+    patches = patchify(torch.randn(30, 3, 32, 32), (patch_size, patch_size))
+    with torch.inference_mode():
+        expected = chain.link(1, patches).double().numpy()
+    place = {"device": torch.device("cpu"), "sums_device": "cpu", "threads": 1, "workers": 3}
+
+    def images(start, stop):
+        return patches[start:stop].split(4)
+
+    ((_, found, _),) = direct.analyse(images, chain, [1], np.arange(30), size=(30, 1), **place)
+    np.testing.assert_allclose(found.mean, expected.mean(axis=0), atol=1e-5)
+    centred = expected - expected.mean(axis=0)
+    np.testing.assert_allclose(found.scatter, np.einsum("ntd,nte->tde", centred, centred), atol=1e-3)
+
+
 # By size of slabs and groups: the layer that is computed beside the writing of one (none beside the last of a group,
 # which is followed by images), and how many layers are written when images are asked for and when something is added
 # to a layer's sums.
@@ -232,6 +252,7 @@ def test_less_memory_makes_small_slabs_and_groups_and_never_less_than_the_concat
 MEASURE = """
 import sys
 import numpy as np, torch
+from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer import VisionTransformer
 from tokengeometry import direct, moments, plan
 from tokengeometry.models import TokenChain, describe
