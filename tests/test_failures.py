@@ -151,7 +151,7 @@ def test_too_little_memory_is_said_in_one_line(tmp_path, take):
     process = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)})
     assert process.returncode == 1
     said = (tmp_path / "log").read_text()
-    assert re.fullmatch(r"error: out of memory( \(.*\))?; give the job more memory or, on a GPU, lower .*\n", said)
+    assert re.fullmatch(r"error: out of memory( \(.*\))?; give the job more memory, or lower .*\n", said)
 
 
 def test_too_large_a_file_is_said_in_one_line(tmp_path):
