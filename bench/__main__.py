@@ -27,6 +27,7 @@ import yaml
 from tokengeometry import plan
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.figures.style import save
+from tokengeometry.requests import ALLOCATOR
 from tokengeometry.tables import TOKENS
 
 from bench import workflow
@@ -36,8 +37,6 @@ from bench.report import LARGEST_DIFFERENCE, Measurement, as_rows, growth, growt
 PACKAGES = ("torch", "timm", "numpy", "scikit-learn", "zarr", "snakemake")
 # For what runs beside the workflow.
 PYTHONPATH = os.pathsep.join(str(workflow.REPOSITORY / folder) for folder in ("", "workflow"))
-# As the workflow sets them for its jobs.
-ALLOCATOR = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**32)) | {"MALLOC_ARENA_MAX": "1"}
 PARTIAL = "bench.partial.json"
 COMPILE = """
 import numpy

@@ -17,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tokengeometry import direct, moments, plan, spectra, stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import TokenChain, create_model, patchify
+from tokengeometry.requests import ALLOCATOR
 
 LAYERS = [0, 1, 3]
 
@@ -253,7 +254,6 @@ MEASURE = """
 import sys
 import numpy as np, torch
 from timm.models.vision_transformer import VisionTransformer
-from timm.models.vision_transformer import VisionTransformer
 from tokengeometry import direct, moments, plan
 from tokengeometry.models import TokenChain, describe
 torch.set_num_threads(1)
@@ -278,8 +278,7 @@ print(plan.direct_memory(describe(network, ""), layers, 64, samples, samples, 2)
 
 @pytest.mark.slow
 def test_memory_at_the_default_studys_size_is_what_was_planned(tmp_path):
-    allocator = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_ARENA_MAX": "1"}
-    environment = os.environ | allocator | {"PYTHONPATH": str(Workflow.PACKAGE)}
+    environment = os.environ | ALLOCATOR | {"PYTHONPATH": str(Workflow.PACKAGE)}
     command = [sys.executable, "-c", MEASURE + PRINT_PEAK, str(tmp_path)]
     said = subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
     planned, peak = map(int, said.split())

@@ -15,14 +15,10 @@ os.environ.update(
         sys.path[:1] + [p for p in [os.environ.get("PYTHONPATH")] if p]
     )
 )
-# glibc gives freed memory back to the system and fetches it again, page by page, for every batch.
-for variable in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
-    os.environ.setdefault(variable, str(2**32))
-# The threads of a process share what it holds.
-os.environ.setdefault("MALLOC_ARENA_MAX", "1")
 
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.fingerprint import fingerprint
+from tokengeometry.requests import ALLOCATOR
 from tokengeometry.study import (
     BRANCH_FIGURES,
     PAIR_FIGURES,
@@ -32,6 +28,9 @@ from tokengeometry.study import (
     is_of,
 )
 from tokengeometry.summary import summarise
+
+for variable, value in ALLOCATOR.items():
+    os.environ.setdefault(variable, value)
 
 try:
     for path in workflow.configfiles:

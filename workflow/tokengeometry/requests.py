@@ -19,6 +19,9 @@ FLOPS_PER_GPU = 1e11
 FEWEST_MINUTES = 10
 # Allocators differ in what they keep.
 MEMORY_MARGIN = 1.1
+# In the environment of a job. glibc gives freed memory back to the system and fetches it again, page by page, for every
+# batch; and the threads of a process are to share what it holds.
+ALLOCATOR = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**32)) | {"MALLOC_ARENA_MAX": "1"}
 # Work below which a second thread isn't worth asking for.
 FLOPS_WORTH_A_THREAD = 1e11
 SAMPLES_WORTH_A_WORKER = 250
