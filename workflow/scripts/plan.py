@@ -18,12 +18,11 @@ with log_to(snakemake.log[0]):
         network = create_model(settings["architecture"], settings["image_size"], device="meta")
         models[name] = describe(network, settings["architecture"])
         check_model(study.config, name, models[name])
-    threads = study.config["compute"]["threads"]
-    # As of the rules' resources, on all of this machine's cores.
-    halved = threads == "auto"
-    if halved:
-        threads = max(1, os.cpu_count() // 2)
-    text = table(study_jobs(study, models, threads, os.cpu_count() if halved else threads))
+    threads = direct_threads = study.config["compute"]["threads"]
+    if threads == "auto":
+        # As the rules' resources have it, on all of this machine's cores.
+        threads, direct_threads = max(1, os.cpu_count() // 2), os.cpu_count()
+    text = table(study_jobs(study, models, threads, direct_threads))
     print(text)
     # Past the log, to the terminal.
     print(f"\n{text}\n", file=sys.__stdout__)

@@ -118,13 +118,25 @@ def samples_at_work(batch_size, threads, tokens, features):
     return min(batch_size, 2 * threads * batch_rows(tokens, features, batch_bytes=TOKENS_BYTES))
 
 
+def _block_bytes(samples, tokens, features):
+    """Of samples at work in a block of a transformer: about sixteen copies of their tokens.
+
+    The two sides of the MLP's activation function, four times as wide, are half of them.
+    """
+    return 4 * 16 * samples * tokens * features
+
+
 def layer_memory(batch_size, tokens, features):
     """Peak bytes of the job that makes a layer ≥ 1 of a part: a block of a transformer on the samples at work.
 
-    About sixteen copies of the batch's tokens; the two sides of the MLP's activation function, four times
-    as wide, are half of them. The block's own weights are counted too, and chunks read and written.
+    The block's own weights are counted too, and chunks read and written.
     """
-    return PROCESS_BYTES + 6 * CHUNK_BYTES + 4 * (16 * batch_size * tokens * features + 2 * 12 * features**2)
+    return PROCESS_BYTES + 6 * CHUNK_BYTES + _block_bytes(batch_size, tokens, features) + 4 * 2 * 12 * features**2
+
+
+def _written_bytes(scatter):
+    """Of the chunks of a layer's scatter that are on their way into the store."""
+    return int(min(1.25 * scatter, 16 * CHUNK_BYTES))
 
 
 def moments_memory(samples, tokens, features):
@@ -133,8 +145,7 @@ def moments_memory(samples, tokens, features):
     """
     batch = min(4 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
     scatter = 8 * tokens * features**2
-    written = min(1.25 * scatter, 16 * CHUNK_BYTES)
-    return PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, int(written))
+    return PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
 
 
 def concatenated_memory(samples, tokens, features, dtype="float32", threads=1):
@@ -210,7 +221,7 @@ def _direct_bytes(model, layers, batch_size, joint, threads, on_cpu):
     # chunks of the layer before that are being written; a batch and what is made of it; the sample Gram matrix.
     work = max(
         threads * (WORKER_BYTES + 3 * 4 * batch_size * pixels),
-        4 * 16 * at_work * tokens * features + min(int(1.25 * scatter), 16 * CHUNK_BYTES),
+        _block_bytes(at_work, tokens, features) + _written_bytes(scatter),
         3 * BATCH_BYTES,
         max(_gram_bytes(joint, t * d, 4 * t * d, 0, threads) for t, d in shapes),
     )
