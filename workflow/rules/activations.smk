@@ -10,9 +10,9 @@ rule pixels:
             ACTIVATIONS.replace("{layer}", "00"), config["activations"]["keep"]
         ),
     log:
-        "results/logs/pixels/{model}/{dataset}/{split}/part_{part}.log",
+        "<results>/logs/pixels/{model}/{dataset}/{split}/part_{part}.log",
     benchmark:
-        "results/benchmarks/pixels/{model}.{dataset}.{split}.part_{part}.tsv"
+        "<results>/benchmarks/pixels/{model}.{dataset}.{split}.part_{part}.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: threads_of("pixels")
@@ -37,9 +37,9 @@ rule layer:
     output:
         store=stored(ACTIVATIONS, config["activations"]["keep"]),
     log:
-        "results/logs/layer/{model}/{dataset}/{split}/layer_{layer}.part_{part}.log",
+        "<results>/logs/layer/{model}/{dataset}/{split}/layer_{layer}.part_{part}.log",
     benchmark:
-        "results/benchmarks/layer/{model}.{dataset}.{split}.layer_{layer}.part_{part}.tsv"
+        "<results>/benchmarks/layer/{model}.{dataset}.{split}.layer_{layer}.part_{part}.tsv"
     wildcard_constraints:
         layer=r"(?!00)\d{2}",
     # Above the pixels, so that a chain goes to its end before the next one begins.

@@ -41,6 +41,11 @@ except StudyError as error:
     sys.exit(f"error: {error}")
 
 
+# Of this study; models and data, in results/ itself, are those of all studies.
+pathvars:
+    results="results",
+
+
 wildcard_constraints:
     model="|".join(map(re.escape, config["models"])),
     dataset="|".join(map(re.escape, config["datasets"])),
@@ -56,11 +61,11 @@ def code(script):
 
 # A layer's stores: of a part, and over all parts.
 ACTIVATIONS = (
-    "results/{model}/{dataset}/{split}/activations/layer_{layer}/part_{part}.zarr"
+    "<results>/{model}/{dataset}/{split}/activations/layer_{layer}/part_{part}.zarr"
 )
-MOMENTS = "results/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}.zarr"
+MOMENTS = "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}.zarr"
 CONCATENATED = (
-    "results/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
+    "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
 )
 
 

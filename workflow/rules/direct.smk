@@ -17,11 +17,12 @@ for model, first in product(config["models"], (True, False)):
             concatenated=stores_of(model, CONCATENATED, True) if first else [],
         log:
             of_part(
-                "results/logs/direct/{model}/{dataset}/{split}/part_{part}.log", first
+                "<results>/logs/direct/{model}/{dataset}/{split}/part_{part}.log",
+                first,
             ),
         benchmark:
             of_part(
-                "results/benchmarks/direct/{model}.{dataset}.{split}.part_{part}.tsv",
+                "<results>/benchmarks/direct/{model}.{dataset}.{split}.part_{part}.tsv",
                 first,
             )
         wildcard_constraints:

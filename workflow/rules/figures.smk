@@ -3,19 +3,19 @@ rule figures:
     input:
         every_branch(
             *expand(
-                "results/{{model}}/{{dataset}}/{{split}}/figures/{name}.{format}",
+                "<results>/{{model}}/{{dataset}}/{{split}}/figures/{name}.{format}",
                 name=BRANCH_FIGURES,
                 format=["png", "svg"],
             )
         ),
         every_pair(
             *expand(
-                "results/{{model}}/{{dataset}}/figures/{name}.{format}",
+                "<results>/{{model}}/{{dataset}}/figures/{name}.{format}",
                 name=PAIR_FIGURES,
                 format=["png", "svg"],
             )
         ),
-        multiext("results/figures/mean_correlation", ".png", ".svg"),
+        multiext("<results>/figures/mean_correlation", ".png", ".svg"),
 
 
 rule draw_alpha_trajectories:
@@ -24,14 +24,14 @@ rule draw_alpha_trajectories:
         clusters=rules.cluster_table.output.table,
     output:
         multiext(
-            "results/{model}/{dataset}/{split}/figures/alpha_trajectories",
+            "<results>/{model}/{dataset}/{split}/figures/alpha_trajectories",
             ".png",
             ".svg",
         ),
     log:
-        "results/logs/figures/{model}/{dataset}/{split}/alpha_trajectories.log",
+        "<results>/logs/figures/{model}/{dataset}/{split}/alpha_trajectories.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.{split}.alpha_trajectories.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.alpha_trajectories.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -47,11 +47,13 @@ rule draw_alpha_maps:
         alpha=rules.alpha_table.output.table,
         model=rules.model.output.description,
     output:
-        multiext("results/{model}/{dataset}/{split}/figures/alpha_maps", ".png", ".svg"),
+        multiext(
+            "<results>/{model}/{dataset}/{split}/figures/alpha_maps", ".png", ".svg"
+        ),
     log:
-        "results/logs/figures/{model}/{dataset}/{split}/alpha_maps.log",
+        "<results>/logs/figures/{model}/{dataset}/{split}/alpha_maps.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.{split}.alpha_maps.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.alpha_maps.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -67,14 +69,14 @@ rule draw_clusters_embedding:
         clusters=rules.cluster_table.output.table,
     output:
         multiext(
-            "results/{model}/{dataset}/{split}/figures/clusters_embedding",
+            "<results>/{model}/{dataset}/{split}/figures/clusters_embedding",
             ".png",
             ".svg",
         ),
     log:
-        "results/logs/figures/{model}/{dataset}/{split}/clusters_embedding.log",
+        "<results>/logs/figures/{model}/{dataset}/{split}/clusters_embedding.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.{split}.clusters_embedding.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.clusters_embedding.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -91,12 +93,12 @@ rule draw_clusters_map:
         model=rules.model.output.description,
     output:
         multiext(
-            "results/{model}/{dataset}/{split}/figures/clusters_map", ".png", ".svg"
+            "<results>/{model}/{dataset}/{split}/figures/clusters_map", ".png", ".svg"
         ),
     log:
-        "results/logs/figures/{model}/{dataset}/{split}/clusters_map.log",
+        "<results>/logs/figures/{model}/{dataset}/{split}/clusters_map.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.{split}.clusters_map.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.clusters_map.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -112,14 +114,14 @@ rule draw_correlation_matrices:
         stores=layers_of(rules.correlation_matrix.output.store),
     output:
         multiext(
-            "results/{model}/{dataset}/{split}/figures/correlation_matrices",
+            "<results>/{model}/{dataset}/{split}/figures/correlation_matrices",
             ".png",
             ".svg",
         ),
     log:
-        "results/logs/figures/{model}/{dataset}/{split}/correlation_matrices.log",
+        "<results>/logs/figures/{model}/{dataset}/{split}/correlation_matrices.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.{split}.correlation_matrices.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.correlation_matrices.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -136,14 +138,14 @@ rule draw_eigenspectrum_fit:
         model=rules.model.output.description,
     output:
         multiext(
-            "results/{model}/{dataset}/{split}/figures/eigenspectrum_fit",
+            "<results>/{model}/{dataset}/{split}/figures/eigenspectrum_fit",
             ".png",
             ".svg",
         ),
     log:
-        "results/logs/figures/{model}/{dataset}/{split}/eigenspectrum_fit.log",
+        "<results>/logs/figures/{model}/{dataset}/{split}/eigenspectrum_fit.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.{split}.eigenspectrum_fit.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.eigenspectrum_fit.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -162,14 +164,14 @@ rule draw_mean_correlation:
         tables=[rules.correlation_table.output.table],
     output:
         multiext(
-            "results/{model}/{dataset}/{split}/figures/mean_correlation",
+            "<results>/{model}/{dataset}/{split}/figures/mean_correlation",
             ".png",
             ".svg",
         ),
     log:
-        "results/logs/figures/{model}/{dataset}/{split}/mean_correlation.log",
+        "<results>/logs/figures/{model}/{dataset}/{split}/mean_correlation.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.{split}.mean_correlation.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.mean_correlation.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -186,11 +188,11 @@ rule draw_mean_correlation_of_all_branches:
     input:
         tables=every_branch(rules.correlation_table.output.table),
     output:
-        multiext("results/figures/mean_correlation", ".png", ".svg"),
+        multiext("<results>/figures/mean_correlation", ".png", ".svg"),
     log:
-        "results/logs/figures/all/mean_correlation.log",
+        "<results>/logs/figures/all/mean_correlation.log",
     benchmark:
-        "results/benchmarks/figures/all.mean_correlation.tsv"
+        "<results>/benchmarks/figures/all.mean_correlation.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -208,11 +210,11 @@ rule draw_train_test:
         train=of_split(rules.alpha_table.output.table, "train"),
         test=of_split(rules.alpha_table.output.table, "test"),
     output:
-        multiext("results/{model}/{dataset}/figures/train_test", ".png", ".svg"),
+        multiext("<results>/{model}/{dataset}/figures/train_test", ".png", ".svg"),
     log:
-        "results/logs/figures/{model}/{dataset}/train_test.log",
+        "<results>/logs/figures/{model}/{dataset}/train_test.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.train_test.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.train_test.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -229,14 +231,14 @@ rule draw_alpha_summary_trajectories:
         test=of_split(rules.alpha_table.output.table, "test"),
     output:
         multiext(
-            "results/{model}/{dataset}/figures/alpha_summary_trajectories",
+            "<results>/{model}/{dataset}/figures/alpha_summary_trajectories",
             ".png",
             ".svg",
         ),
     log:
-        "results/logs/figures/{model}/{dataset}/alpha_summary_trajectories.log",
+        "<results>/logs/figures/{model}/{dataset}/alpha_summary_trajectories.log",
     benchmark:
-        "results/benchmarks/figures/{model}.{dataset}.alpha_summary_trajectories.tsv"
+        "<results>/benchmarks/figures/{model}.{dataset}.alpha_summary_trajectories.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:

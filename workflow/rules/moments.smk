@@ -7,9 +7,9 @@ rule moments:
     output:
         store=stored(MOMENTS, config["moments"]["keep"]),
     log:
-        "results/logs/moments/{model}/{dataset}/{split}/layer_{layer}.part_{part}.log",
+        "<results>/logs/moments/{model}/{dataset}/{split}/layer_{layer}.part_{part}.log",
     benchmark:
-        "results/benchmarks/moments/{model}.{dataset}.{split}.layer_{layer}.part_{part}.tsv"
+        "<results>/benchmarks/moments/{model}.{dataset}.{split}.layer_{layer}.part_{part}.tsv"
     # Above the chain, so that temporary activations go before new ones come.
     priority: 10
     conda:
@@ -29,9 +29,9 @@ rule concatenated:
     output:
         store=directory(CONCATENATED),
     log:
-        "results/logs/concatenated/{model}/{dataset}/{split}/layer_{layer}.log",
+        "<results>/logs/concatenated/{model}/{dataset}/{split}/layer_{layer}.log",
     benchmark:
-        "results/benchmarks/concatenated/{model}.{dataset}.{split}.layer_{layer}.tsv"
+        "<results>/benchmarks/concatenated/{model}.{dataset}.{split}.layer_{layer}.tsv"
     priority: 10
     conda:
         "../../envs/environment.yaml"

@@ -1,7 +1,7 @@
 # What the study costs, printed before anything runs.
 rule plan:
     log:
-        "results/logs/plan.log",
+        "<results>/logs/plan.log",
     conda:
         "../../envs/environment.yaml"
     params:

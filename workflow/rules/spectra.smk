@@ -6,11 +6,13 @@ rule spectra:
         stores=parts_of(MOMENTS),
         concatenated=CONCATENATED,
     output:
-        store=directory("results/{model}/{dataset}/{split}/spectra/layer_{layer}.zarr"),
+        store=directory(
+            "<results>/{model}/{dataset}/{split}/spectra/layer_{layer}.zarr"
+        ),
     log:
-        "results/logs/spectra/{model}/{dataset}/{split}/layer_{layer}.log",
+        "<results>/logs/spectra/{model}/{dataset}/{split}/layer_{layer}.log",
     benchmark:
-        "results/benchmarks/spectra/{model}.{dataset}.{split}.layer_{layer}.tsv"
+        "<results>/benchmarks/spectra/{model}.{dataset}.{split}.layer_{layer}.tsv"
     priority: 10
     conda:
         "../../envs/environment.yaml"
@@ -29,12 +31,12 @@ rule correlation_matrix:
         model=rules.model.output.description,
     output:
         store=directory(
-            "results/{model}/{dataset}/{split}/correlations/layer_{layer}.zarr"
+            "<results>/{model}/{dataset}/{split}/correlations/layer_{layer}.zarr"
         ),
     log:
-        "results/logs/correlation_matrix/{model}/{dataset}/{split}/layer_{layer}.log",
+        "<results>/logs/correlation_matrix/{model}/{dataset}/{split}/layer_{layer}.log",
     benchmark:
-        "results/benchmarks/correlation_matrix/{model}.{dataset}.{split}.layer_{layer}.tsv"
+        "<results>/benchmarks/correlation_matrix/{model}.{dataset}.{split}.layer_{layer}.tsv"
     priority: 10
     conda:
         "../../envs/environment.yaml"

@@ -1,22 +1,22 @@
 # Tables of a branch over all its layers, and of a data set's two splits.
 rule alpha:
     input:
-        every_branch("results/{model}/{dataset}/{split}/alpha.csv"),
+        every_branch("<results>/{model}/{dataset}/{split}/alpha.csv"),
 
 
 rule correlations:
     input:
-        every_branch("results/{model}/{dataset}/{split}/correlation.csv"),
+        every_branch("<results>/{model}/{dataset}/{split}/correlation.csv"),
 
 
 rule clusters:
     input:
-        every_branch("results/{model}/{dataset}/{split}/clusters.csv"),
+        every_branch("<results>/{model}/{dataset}/{split}/clusters.csv"),
 
 
 rule summaries:
     input:
-        every_pair("results/{model}/{dataset}/summary.csv"),
+        every_pair("<results>/{model}/{dataset}/summary.csv"),
 
 
 rule alpha_table:
@@ -24,11 +24,11 @@ rule alpha_table:
         stores=layers_of(rules.spectra.output.store),
         model=rules.model.output.description,
     output:
-        table="results/{model}/{dataset}/{split}/alpha.csv",
+        table="<results>/{model}/{dataset}/{split}/alpha.csv",
     log:
-        "results/logs/alpha_table/{model}/{dataset}/{split}.log",
+        "<results>/logs/alpha_table/{model}/{dataset}/{split}.log",
     benchmark:
-        "results/benchmarks/alpha_table/{model}.{dataset}.{split}.tsv"
+        "<results>/benchmarks/alpha_table/{model}.{dataset}.{split}.tsv"
     # What takes longest to the last figure goes first.
     priority: 20
     conda:
@@ -47,11 +47,11 @@ rule correlation_table:
         stores=layers_of(rules.correlation_matrix.output.store),
         model=rules.model.output.description,
     output:
-        table="results/{model}/{dataset}/{split}/correlation.csv",
+        table="<results>/{model}/{dataset}/{split}/correlation.csv",
     log:
-        "results/logs/correlation_table/{model}/{dataset}/{split}.log",
+        "<results>/logs/correlation_table/{model}/{dataset}/{split}.log",
     benchmark:
-        "results/benchmarks/correlation_table/{model}.{dataset}.{split}.tsv"
+        "<results>/benchmarks/correlation_table/{model}.{dataset}.{split}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -66,11 +66,11 @@ rule cluster_table:
     input:
         alpha=rules.alpha_table.output.table,
     output:
-        table="results/{model}/{dataset}/{split}/clusters.csv",
+        table="<results>/{model}/{dataset}/{split}/clusters.csv",
     log:
-        "results/logs/cluster_table/{model}/{dataset}/{split}.log",
+        "<results>/logs/cluster_table/{model}/{dataset}/{split}.log",
     benchmark:
-        "results/benchmarks/cluster_table/{model}.{dataset}.{split}.tsv"
+        "<results>/benchmarks/cluster_table/{model}.{dataset}.{split}.tsv"
     priority: 20
     conda:
         "../../envs/environment.yaml"
@@ -88,11 +88,11 @@ rule train_test_table:
         train=of_split(rules.alpha_table.output.table, "train"),
         test=of_split(rules.alpha_table.output.table, "test"),
     output:
-        table="results/{model}/{dataset}/summary.csv",
+        table="<results>/{model}/{dataset}/summary.csv",
     log:
-        "results/logs/train_test_table/{model}/{dataset}.log",
+        "<results>/logs/train_test_table/{model}/{dataset}.log",
     benchmark:
-        "results/benchmarks/train_test_table/{model}.{dataset}.tsv"
+        "<results>/benchmarks/train_test_table/{model}.{dataset}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:

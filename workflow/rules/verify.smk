@@ -5,7 +5,7 @@ localrules:
 
 rule verify:
     log:
-        "results/logs/verify.log",
+        "<results>/logs/verify.log",
     conda:
         "../../envs/environment.yaml"
     script:
