@@ -118,3 +118,30 @@ def test_chunks_are_about_32_mebibytes_and_hold_at_least_one_sample():
     assert 30 * 2**20 < length * 257 * 384 * 4 <= 32 * 2**20
     assert blocks.chunk_length((5, 10_000, 10_000), np.float32) == 1
     assert blocks.chunk_length((5, 2), np.float32) == 5
+
+
+FOREIGN = (".nfs00000000001a2b3c0000d4e5", ".DS_Store", "._zarr.json", "._0", "Thumbs.db", "desktop.ini", "notes.txt")
+
+
+@pytest.mark.parametrize("place", ["", "activations", "activations/c", "activations/c/0/0", "sample/c", "floor"])
+def test_files_that_others_left_in_a_store_are_no_damage(path, values, place):
+    for name in FOREIGN:
+        (path / place / name).write_bytes(b"none of the store's")
+    stores.verify(path)
+    np.testing.assert_array_equal(stores.open_store(path)["activations"][:], values)
+    path.with_name("._part_000.zarr").write_bytes(b"beside it")
+    assert stores.damaged(path.parent) == {path: ""}
+
+
+def test_among_foreign_files_a_missing_or_further_chunk_is_still_damage(path):
+    (path / "activations/c/0/0/.DS_Store").touch()
+    chunk, further = path / "activations/c/2/0/0", path / "activations/c/3/0/0"
+    further.parent.mkdir(parents=True)
+    chunk.rename(further)
+    with pytest.raises(StudyError, match="is damaged .array activations has 2 of 3 chunks"):
+        stores.open_store(path)
+    shutil.copyfile(further, chunk)
+    with pytest.raises(StudyError, match="is damaged .array activations has a chunk beyond its 3, c/3/0/0"):
+        stores.open_store(path)
+    further.unlink()
+    stores.verify(path)

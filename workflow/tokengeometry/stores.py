@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -22,6 +23,8 @@ from tokengeometry.blocks import chunk_length
 from tokengeometry.errors import ADVICE, StudyError, naming
 
 MANIFEST = "manifest.json"
+# A chunk's file in its array's folder, by Zarr's default encoding of chunk keys.
+_CHUNK = re.compile(r"c(/[0-9]+)*")
 
 
 class _Writer:
@@ -194,10 +197,23 @@ def open_store(path):
         raise _damaged(path, "its metadata are not those that were written")
     group = zarr.open_group(path, mode="r")
     for name, array in group.arrays():
-        present = len(_files(path / name)) - 1
-        if present != array.nchunks:
-            raise _damaged(path, f"array {name} has {present} of {array.nchunks} chunks")
+        expected, present = _chunk_keys(array), _chunks_present(path / name)
+        if missing := expected - present:
+            raise _damaged(path, f"array {name} has {len(expected) - len(missing)} of {len(expected)} chunks")
+        if present - expected:
+            raise _damaged(path, f"array {name} has a chunk beyond its {len(expected)}, {min(present - expected)}")
     return _Reader(path, group)
+
+
+def _chunk_keys(array):
+    """The files that an array's chunks are in, by their names in its folder."""
+    return {array.metadata.encode_chunk_key(index) for index in np.ndindex(array.cdata_shape)}
+
+
+def _chunks_present(folder):
+    """The chunks' files in an array's folder. File systems put others there, which are none of the store's."""
+    names = (file.relative_to(folder).as_posix() for file in _files(folder))
+    return {name for name in names if _CHUNK.fullmatch(name)}
 
 
 def verify(path):
@@ -216,12 +232,14 @@ def verify(path):
             array[start : start + step] if array.shape else array[...]
 
 
-def damaged(folder):
+def damaged(folder, leave_out=()):
     """Read every store below a folder.
 
     Parameters
     ----------
     folder : path
+    leave_out : iterable of path
+        Folders below it that are not looked into.
 
     Returns
     -------
@@ -230,6 +248,9 @@ def damaged(folder):
     """
     found = {}
     for path in sorted(Path(folder).rglob("*.zarr")):
+        # What macOS puts beside a file has its name, behind a dot.
+        if path.name.startswith(".") or any(path.is_relative_to(other) for other in leave_out):
+            continue
         try:
             verify(path)
             found[path] = ""
