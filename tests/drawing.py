@@ -27,7 +27,7 @@ def alpha_table(prefix=("cls",), layers=LAYERS, grid=GRID, seed=0) -> pd.DataFra
             reason = "constant" if missing else ""
             token = spatial + len(prefix)
             rows.append((layer, token, f"{row},{column}", "spatial", row, column, value, reason))
-        for kind, factor in (("pooled", 0.9), ("concatenated", 0.8)):
+        for kind, factor in (("averaged", 0.95), ("pooled", 0.9), ("concatenated", 0.8)):
             rows.append((layer, None, kind, kind, None, None, level * factor, ""))
     columns = ["layer", "token", "name", "kind", "row", "column", "alpha", "reason"]
     return pd.DataFrame(rows, columns=columns)

@@ -11,6 +11,7 @@ from tokengeometry.figures import style
 from tokengeometry.figures.alpha_maps import alpha_maps
 from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
 from tokengeometry.figures.alpha_trajectories import alpha_trajectories
+from tokengeometry.figures.curves import KINDS
 from tokengeometry.figures.train_test import train_test
 
 # α trajectories
@@ -190,7 +191,7 @@ def test_both_splits_curves_are_drawn_in_the_colour_of_their_kind():
     expected = [[rows[rows["layer"] == layer]["alpha"].mean() for layer in LAYERS] for rows in tokens]
     drawn = [list(one.get_ydata()) for one in curves if to_rgb(one.get_color()) == to_rgb(style.TOKEN_MEAN)]
     np.testing.assert_allclose(drawn, expected)
-    assert len(curves) == 8
+    assert len(curves) == 2 * len(KINDS)
 
 
 def test_splits_without_a_common_token(tmp_path):

@@ -35,7 +35,7 @@ def test_moments(device, activations):
     batches = [activations[:100], activations[100:]]
     found, expected = moments.accumulate(batches, device=device), moments.accumulate(batches)
     assert found.count == expected.count == 300
-    for name in ("mean", "scatter", "gram"):
+    for name in ("mean", "scatter", "gram", "averaged"):
         whole = getattr(expected, name)
         np.testing.assert_allclose(getattr(found, name), whole, rtol=0, atol=1e-6 * np.abs(whole).max())
 

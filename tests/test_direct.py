@@ -46,7 +46,7 @@ def test_moments_are_those_of_the_stored_mode(finished, directly):
             name = f"moments/layer_{layer}/part_{part}.zarr"
             expected, found = stores.open_store(finished.branch / name), stores.open_store(directly.branch / name)
             assert found.attributes == expected.attributes
-            for array in ("mean", "scatter", "gram"):
+            for array in ("mean", "scatter", "gram", "averaged"):
                 whole = expected[array][:]
                 np.testing.assert_allclose(found[array][:], whole, rtol=0, atol=1e-6 * np.abs(whole).max())
     assert not (directly.branch / "activations").exists()

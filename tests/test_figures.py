@@ -136,7 +136,7 @@ def test_layer_axis_labels_layers_that_exist(layers):
 
 
 def test_colours_stand_for_one_thing_and_clusters_stay_apart():
-    kinds = [style.CLS, style.POOLED, style.CONCATENATED, style.TOKEN_MEAN, style.FIT, style.UNDEFINED]
+    kinds = [style.CLS, style.AVERAGED, style.POOLED, style.CONCATENATED, style.TOKEN_MEAN, style.FIT, style.UNDEFINED]
     datasets = [style.branch_style(f"{name} test", ["A test", "B test"])["color"] for name in "AB"]
     clusters = [style.cluster_colour(cluster) for cluster in range(1, 13)]
     colours = np.array([*map(to_rgb, kinds), *map(to_rgb, datasets), *clusters])

@@ -76,6 +76,25 @@ def test_token_spectra_equal_sklearn_pca(layer):
         )
 
 
+def test_averaged_spectrum_equals_spectrum_of_the_mean_over_tokens(layer):
+    activations, _, sums, store = layer
+    means = activations.astype(np.float64).mean(axis=1)
+    np.testing.assert_allclose(store["averaged"][:], pca_eigenvalues(means), rtol=1e-9, atol=1e-13)
+    merged = moments.read_averaged(sums)
+    np.testing.assert_allclose(merged.mean[0], means.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(merged.gram[0, 0], np.square(means - means.mean(axis=0)).sum(), rtol=1e-9)
+
+
+def test_rounding_of_the_averaged_token_is_below_its_floor_and_near_it():
+    random = np.random.default_rng(5)
+    exact = random.normal(size=(2000, 16, 24)) + 30
+    rounded = exact.astype(np.float16)
+    error = (rounded - exact).mean(axis=1)
+    largest = np.linalg.eigvalsh(np.cov(error.T, bias=True))[-1]
+    floor = eigenvalue_floor(1.0, np.square(exact).mean() / 16, 24, ["float16"], samples=2000, dimensions=24)
+    assert largest < floor < 8 * largest
+
+
 def test_pooled_spectrum_equals_spectrum_of_stacked_tokens(layer):
     activations, _, _, store = layer
     np.testing.assert_allclose(store["pooled"][:], pca_eigenvalues(activations.reshape(-1, FEATURES)), rtol=1e-9)
@@ -150,7 +169,7 @@ def test_sums_by_torch_as_on_a_gpu_equal_those_by_numpy():
     for batch in torch.from_numpy(activations).split(17):
         sums.add(batch)
     found = sums.moments()
-    for name, rtol in (("mean", 1e-10), ("scatter", 1e-10), ("gram", GRAM_RTOL)):
+    for name, rtol in (("mean", 1e-10), ("scatter", 1e-10), ("gram", GRAM_RTOL), ("averaged", 1e-10)):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=rtol, atol=1e-9)
 
 

@@ -46,11 +46,12 @@ TRAIN = table(
         (1, 0, "cls", "prefix", 1.0),
         (1, 1, "0,0", "spatial", 1.5),
         (1, 2, "0,1", "spatial", 1.1),
+        (1, None, "averaged", "averaged", 1.5),
         (1, None, "pooled", "pooled", 1.0),
         (1, None, "concatenated", "concatenated", 1.25),
     ]
 )
-TEST = TRAIN.assign(alpha=[1.7, 1.25, 2.5, 1.0, 1.125, 1.0, 1.1, 0.75, 1.0])
+TEST = TRAIN.assign(alpha=[1.7, 1.25, 2.5, 1.0, 1.125, 1.0, 1.1, 2.0, 0.75, 1.0])
 
 
 def test_each_layer_has_its_mean_and_largest_difference_and_where_it_is():
@@ -61,6 +62,7 @@ def test_each_layer_has_its_mean_and_largest_difference_and_where_it_is():
     np.testing.assert_allclose(found.largest_difference, [0.25, 0.5])
     assert found.token.tolist() == [2, 1]
     assert found.name.tolist() == ["0,1", "0,0"]
+    np.testing.assert_allclose(found.averaged_difference, [np.nan, 0.5])
     np.testing.assert_allclose(found.pooled_difference, [0.5, 0.25])
     np.testing.assert_allclose(found.concatenated_difference, [np.nan, 0.25])
 

@@ -1,12 +1,14 @@
 """Sums from which every statistic of a layer follows, and which add up over parts.
 
-For tokens x_t ∈ R^D over N samples: the mean μ_t, the scatter Σ_n (x_t − μ_t)(x_t − μ_t)ᵀ of every token,
-and the Gram matrix Σ_n ⟨x_s − μ_s, x_t − μ_t⟩ of the tokens. Batches are added up in float64 about a
-provisional mean, that of the first 32 samples; parts are merged by the pairwise update of Chan, Golub & LeVeque (1983).
+For tokens x_t ∈ R^D over N samples: the mean μ_t, the scatter Σ_n (x_t − μ_t)(x_t − μ_t)ᵀ of every token and of the
+averaged token x̄ = Σ_t x_t / T, and the Gram matrix Σ_n ⟨x_s − μ_s, x_t − μ_t⟩ of the tokens. Batches are added
+up in float64 about a provisional mean, that of the first 32 samples; parts are merged by the pairwise update of Chan,
+Golub & LeVeque (1983).
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -32,26 +34,33 @@ class Moments:
     mean : array, (token, feature), float64
     scatter : array, (token, feature, feature), float64, or None where it is not needed
     gram : array, (token, token), float64
+    averaged : array, (feature, feature), float64, or None where it is not needed
+        The scatter of the averaged token.
     """
 
     count: int
     mean: np.ndarray
     scatter: np.ndarray | None
     gram: np.ndarray
+    averaged: np.ndarray | None = None
 
     def merge(self, other):
         """The moments of both sets of samples together."""
         count = self.count + other.count
         step = other.mean - self.mean
         weight = self.count * other.count / count
-        scatter = None
+        scatter = averaged = None
         if self.scatter is not None:
             scatter = self.scatter + other.scatter + (weight * step)[:, :, None] * step[:, None, :]
+        if self.averaged is not None:
+            between = step.mean(axis=0)
+            averaged = self.averaged + other.averaged + weight * np.outer(between, between)
         return Moments(
             count,
             self.mean + step * (other.count / count),
             scatter,
             self.gram + other.gram + weight * (step @ step.T),
+            averaged,
         )
 
 
@@ -72,6 +81,7 @@ class _Sums:
         self.total = np.zeros((tokens, features))
         self.scatter = np.zeros((tokens, features, features))
         self.gram = np.zeros((tokens, tokens))
+        self.averaged = np.zeros((features, features))
         self._threads = threads
 
     def add(self, batch):
@@ -95,6 +105,8 @@ class _Sums:
             for start in range(0, flat.shape[1], GRAM_LENGTH):
                 piece = flat[:, start : start + GRAM_LENGTH]
                 self.gram += piece @ piece.T
+            averages = batch.mean(axis=1, dtype=np.float64) - self.origin.mean(axis=0)
+            self.averaged += averages.T @ averages
         self.count += samples
 
     def moments(self):
@@ -103,11 +115,13 @@ class _Sums:
         for scatter, step in zip(self.scatter, offset, strict=True):
             scatter -= self.count * np.outer(step, step)
         self.gram -= self.count * (offset @ offset.T)
+        step = offset.mean(axis=0)
+        self.averaged -= self.count * np.outer(step, step)
         if not np.isfinite(self.gram).all():
             raise StudyError(
                 f"squares of activations are beyond {np.dtype(GRAM_PRODUCTS)}: check the weights and images"
             )
-        return Moments(self.count, self.origin + offset, self.scatter, self.gram)
+        return Moments(self.count, self.origin + offset, self.scatter, self.gram, self.averaged)
 
 
 class _SumsOnGPU:
@@ -120,6 +134,7 @@ class _SumsOnGPU:
         self.total = origin.new_zeros(tokens, features)
         self.scatter = origin.new_zeros(tokens, features, features)
         self.gram = origin.new_zeros(tokens, tokens)
+        self.averaged = origin.new_zeros(features, features)
 
     def add(self, batch):
         # In float64, of which a quarter of the batch is held at a time.
@@ -129,13 +144,17 @@ class _SumsOnGPU:
             self.scatter.baddbmm_(centred.transpose(1, 2), centred)
             flat = centred.flatten(start_dim=1)
             self.gram.addmm_(flat, flat.T)
+            averages = centred.mean(dim=0)
+            self.averaged.addmm_(averages.T, averages)
         self.count += len(batch)
 
     def moments(self):
         offset = self.total / self.count
         self.scatter.baddbmm_(offset[:, :, None], offset[:, None, :], alpha=-self.count)
         self.gram.addmm_(offset, offset.T, alpha=-self.count)
-        arrays = self.origin + offset, self.scatter, self.gram
+        step = offset.mean(dim=0)
+        self.averaged.addr_(step, step, alpha=-self.count)
+        arrays = self.origin + offset, self.scatter, self.gram, self.averaged
         return Moments(self.count, *(array.cpu().numpy() for array in arrays))
 
 
@@ -224,6 +243,7 @@ def write(path, moments, /, **attributes):
         store.write("mean", moments.mean, ("token", "feature"))
         store.write("scatter", moments.scatter, ("token", "feature", "other_feature"))
         store.write("gram", moments.gram, ("token", "other_token"))
+        store.write("averaged", moments.averaged, ("feature", "other_feature"))
 
 
 def token_blocks(store):
@@ -257,7 +277,25 @@ def read_merged(parts, tokens=slice(None), *, scatter=True):
             store["gram"][tokens, tokens],
         )
 
-    merged = part(parts[0])
-    for store in parts[1:]:
-        merged = merged.merge(part(store))
-    return merged
+    return reduce(Moments.merge, map(part, parts))
+
+
+def read_averaged(parts):
+    """The moments of the averaged token over all parts, as of a layer of this one token.
+
+    Parameters
+    ----------
+    parts : sequence of open moment stores
+
+    Returns
+    -------
+    Moments
+        With mean (1, feature), scatter (1, feature, feature) and gram (1, 1).
+    """
+
+    def part(store):
+        scatter = store["averaged"][:]
+        mean = store["mean"][:].mean(axis=0, keepdims=True)
+        return Moments(store.attributes["samples"], mean, scatter[None], np.array([[scatter.trace()]]))
+
+    return reduce(Moments.merge, map(part, parts))

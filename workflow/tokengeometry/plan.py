@@ -70,7 +70,7 @@ def activation_disk(samples, tokens, features, dtype="float32"):
 
 def moment_disk(tokens, features):
     """Bytes of the moment store of one part of a layer."""
-    shapes = (tokens, features), (tokens, features, features), (tokens, tokens)
+    shapes = (tokens, features), (tokens, features, features), (tokens, tokens), (features, features)
     return sum(array_bytes(shape, "float64") for shape in shapes)
 
 
@@ -81,7 +81,7 @@ def concatenated_disk(samples, tokens, features):
 
 def spectra_disk(concatenated_samples, tokens, features):
     """Bytes of the spectra store of one layer."""
-    shapes = (tokens, features), (tokens,), (features,), ()
+    shapes = (tokens, features), (tokens,), (features,), (), (features,), ()
     return sum(array_bytes(shape, "float64") for shape in shapes) + concatenated_disk(
         concatenated_samples, tokens, features
     )

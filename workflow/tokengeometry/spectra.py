@@ -1,4 +1,4 @@
-"""Eigenspectra of covariances: of every token, of all tokens pooled, of all tokens concatenated.
+"""Eigenspectra of covariances: of every token, of the averaged token, of all tokens pooled, of all concatenated.
 
 The covariance is centred and divided by N (Joseph et al. 2023). Eigenvalues come in descending order,
 with a floor below which they are rounding, not data.
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tokengeometry import stores
 from tokengeometry.blocks import BLOCK_BYTES, PIECE_LENGTH
 from tokengeometry.errors import StudyError
-from tokengeometry.moments import read_merged, token_blocks
+from tokengeometry.moments import read_averaged, read_merged, token_blocks
 from tokengeometry.pieces import in_order
 from tokengeometry.rounding import eigenvalue_floor, product_floor
 
@@ -297,8 +297,8 @@ def write_spectra(path, parts, concatenated_spectrum, /, *, device="cpu", thread
     Parameters
     ----------
     path : path
-        The store to make: `eigenvalues` (token, rank), `floor` (token,), `pooled` (rank,),
-        `pooled_floor` (), `concatenated` (concatenated_rank,), `concatenated_floor` ().
+        The store to make: `eigenvalues` (token, rank), `floor` (token,), `averaged` (rank,), `averaged_floor` (),
+        `pooled` (rank,), `pooled_floor` (), `concatenated` (concatenated_rank,), `concatenated_floor` ().
     parts : sequence of open moment stores
     concatenated_spectrum : open store
         As of `write_concatenated`.
@@ -320,6 +320,7 @@ def write_spectra(path, parts, concatenated_spectrum, /, *, device="cpu", thread
         progress.update(len(merged.mean))
     progress.close()
     together = eigenvalues(pooled.scatter[None], pooled.count, device=device)[0]
+    averaged = eigenvalues(read_averaged(parts).scatter, merged.count, device=device)[0]
     attributes = dict(
         attributes,
         samples=merged.count,
@@ -334,6 +335,9 @@ def write_spectra(path, parts, concatenated_spectrum, /, *, device="cpu", thread
     with stores.create(path, **attributes) as store:
         store.write("eigenvalues", values, ("token", "rank"))
         store.write("floor", floor(values[:, 0], squares, merged.count), ("token",))
+        store.write("averaged", averaged, ("rank",))
+        # The tokens' roundings are independent, and average out.
+        store.write("averaged_floor", floor(averaged[0], squares.mean() / tokens, merged.count), ())
         store.write("pooled", together, ("rank",))
         store.write("pooled_floor", floor(together[0], squares.mean(), pooled.count), ())
         store.write("concatenated", concatenated_spectrum["eigenvalues"][:], ("concatenated_rank",))

@@ -17,6 +17,8 @@ from tokengeometry.power_law import fit_power_law
 
 # Kinds of rows of the α table that are single tokens.
 TOKENS = ("prefix", "spatial")
+# Those that are of all tokens together, in the order of the table.
+TOGETHER = ("averaged", "pooled", "concatenated")
 ALPHA_COLUMNS = ["layer", "token", "name", "kind", "row", "column", "alpha", "r2", "ranks", "reason"]
 
 
@@ -66,12 +68,13 @@ def fit_layer(spectra, **fit):
     Returns
     -------
     dict
-        `token`, `pooled`, `concatenated`: `PowerLaw` each.
+        `token`, `averaged`, `pooled`, `concatenated`: `PowerLaw` each.
     """
     samples = spectra.attributes["samples"]
     tokens = spectra.attributes["tokens"]
     return {
         "token": fit_power_law(spectra["eigenvalues"][:], floor=spectra["floor"][:], samples=samples, **fit),
+        "averaged": fit_power_law(spectra["averaged"][:], floor=spectra["averaged_floor"][...], samples=samples, **fit),
         "pooled": fit_power_law(
             spectra["pooled"][:], floor=spectra["pooled_floor"][...], samples=samples * tokens, **fit
         ),
@@ -85,7 +88,7 @@ def fit_layer(spectra, **fit):
 
 
 def alpha_table(spectra, model, **fit):
-    """α of every token, of all tokens pooled and of all concatenated, layer by layer.
+    """α of every token, of the averaged token, of all tokens pooled and of all concatenated, layer by layer.
 
     Parameters
     ----------
@@ -107,7 +110,7 @@ def alpha_table(spectra, model, **fit):
         laws = fit_layer(store, **fit)
         present = layer_tokens(model, layer)
         frames.append(_rows(present, layer, laws["token"], fit["ranks"]))
-        for kind in ("pooled", "concatenated"):
+        for kind in TOGETHER:
             name = pd.DataFrame({"name": [kind], "kind": [kind]}).reindex(columns=present.columns)
             frames.append(_rows(name.astype({"token": "Int64"}), layer, laws[kind], fit["ranks"]))
     return pd.concat(frames, ignore_index=True)[ALPHA_COLUMNS]
@@ -226,7 +229,7 @@ def train_test_table(train, test):
     pandas.DataFrame
         Columns layer, tokens (that have an α on both splits), mean_difference and largest_difference (of
         |Δα| over them), token and name (where it is largest), undefined_tokens (that have none on one split
-        or both), pooled_difference, concatenated_difference (|Δα| of all tokens together).
+        or both), averaged_difference, pooled_difference, concatenated_difference (|Δα| of all tokens together).
     """
     distances = token_pairs(train, test)
     distances = distances.assign(difference=distances.difference.abs())
@@ -244,7 +247,7 @@ def train_test_table(train, test):
         "name": largest.name,
         "undefined_tokens": every - count,
     }
-    for kind in ("pooled", "concatenated"):
+    for kind in TOGETHER:
         table[f"{kind}_difference"] = (
             _defined(train, [kind]).set_index("layer").alpha - _defined(test, [kind]).set_index("layer").alpha
         ).abs()

@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 from tokengeometry.figures import style
 from tokengeometry.figures.curves import KINDS, curve
 from tokengeometry.figures.undefined import of_branches, undefined_alpha
+from tokengeometry.tables import TOGETHER, TOKENS
 
-_MARKERS = {"cls": "s", "mean": "o", "pooled": "^", "concatenated": "v"}
+_MARKERS = {"cls": "s", "mean": "o", "averaged": "D", "pooled": "^", "concatenated": "v"}
 
 
 @style.applied
@@ -48,7 +49,7 @@ def alpha_summary_trajectories(tables: dict[str, pd.DataFrame]) -> Figure:
             loc="outside upper center",
             ncols=4 if columns == 2 else 2,
         )
-    kinds = ("prefix", "spatial", "pooled", "concatenated")
+    kinds = (*TOKENS, *TOGETHER)
     style.note(
         figure,
         of_branches({label: undefined_alpha(alpha, kinds) for label, alpha in tables.items()}),

@@ -8,7 +8,8 @@ from tokengeometry.tables import TOKENS
 # name of the curve → legend entry, colour
 KINDS = {
     "cls": ("CLS token", style.CLS),
-    "mean": ("mean of all tokens", style.TOKEN_MEAN),
+    "mean": ("mean of the tokens' α", style.TOKEN_MEAN),
+    "averaged": ("averaged token", style.AVERAGED),
     "pooled": ("all tokens, pooled", style.POOLED),
     "concatenated": ("all tokens, concatenated", style.CONCATENATED),
 }

@@ -59,7 +59,7 @@ def _draw_curves(figure: Figure, axes: Axes, splits: dict[str, pd.DataFrame]) ->
                 found = True
         if found:
             entries.append(Line2D([], [], color=colour, label=label))
-    entries += [Line2D([], [], color=style.POOLED, label=split, **_LINES[split]) for split in splits]
+    entries += [Line2D([], [], color=style.ANNOTATION, label=split, **_LINES[split]) for split in splits]
     limits = style.alpha_limits(drawn)
     axes.set_yscale("log")
     axes.set_ylim(limits)

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from tokengeometry.tables import TOGETHER
+
 
 def undefined_alpha(alpha: pd.DataFrame, kinds: tuple[str, ...]) -> list[str]:
     """One sentence for each run of layers that miss the same α for the same reason.
@@ -15,7 +17,7 @@ def undefined_alpha(alpha: pd.DataFrame, kinds: tuple[str, ...]) -> list[str]:
         if len(missing):
             what = f"α undefined for {len(missing)} of {len(rows)} tokens{_reasons(missing)}"
             sentences.setdefault(what, []).append(int(layer))
-    for kind in ("pooled", "concatenated"):
+    for kind in TOGETHER:
         missing = alpha[(alpha["kind"] == kind) & alpha["alpha"].isna()] if kind in kinds else alpha[:0]
         for reason, rows in missing.groupby(missing["reason"].fillna("")):
             what = f"{kind} α undefined" + (f" ({reason})" if reason else "")
