@@ -1,5 +1,7 @@
 """The chain is timm's own forward pass, link by link."""
 
+import re
+
 import pytest
 import timm
 import torch
@@ -8,6 +10,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from tokengeometry.errors import StudyError
 from tokengeometry.models import (
+    FAMILIES,
     TokenChain,
     create_model,
     describe,
@@ -134,13 +137,70 @@ def test_a_model_outside_the_families_is_refused(architecture):
 
 
 def test_an_unknown_architecture_is_named_with_a_near_one():
-    with pytest.raises(StudyError, match="'vit_base_patch8_225' is not a model of timm.*near it: "):
+    with pytest.raises(StudyError, match="^architecture: 'vit_base_patch8_225' is not .* vit_base_patch8_224,"):
         create_model("vit_base_patch8_225")
+    with pytest.raises(StudyError, match="^architecture: 'resnet5O' is not .*VisionTransformer and Eva families"):
+        create_model("resnet5O")
 
 
-def test_an_image_size_that_the_patches_do_not_divide_is_refused():
-    with pytest.raises(StudyError, match="100×100 is not a multiple .* size 16×16"):
-        create_model("vit_tiny_patch16_224", 100)
+def test_a_tag_that_the_architecture_lacks_is_named_with_those_it_has():
+    tags = "augreg_in21k, augreg_in21k_ft_in1k"
+    with pytest.raises(StudyError, match=f"^architecture: .*vit_tiny_patch16_224 has no .*'dino'; its tags: {tags}$"):
+        create_model("vit_tiny_patch16_224.dino", device="meta")
+    # With no pretrained weights there is nothing that a tag could name.
+    create_model("vit_small_patch16_36x1_224.untrained", 32, device="meta")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "fitting"),
+    [
+        ("vit_tiny_patch16_224", 225, [224, 240]),
+        ("vit_tiny_patch16_224", 100, [96, 112]),
+        ("vit_tiny_patch16_224", 5, [16]),
+        ("eva02_tiny_patch14_224", 225, [224, 238]),
+        ("vit_so400m_patch14_siglip_384", 385, [378, 392]),
+        # Its own size, of whose last pixels the patches leave some out.
+        ("vit_so400m_patch14_siglip_384", 384, [378]),
+        ("vit_so400m_patch14_siglip_384", None, [378]),
+    ],
+)
+def test_an_image_size_that_the_patches_do_not_divide_is_refused_with_the_nearest_that_fit(architecture, size, fitting):
+    with pytest.raises(
+        StudyError, match="^image_size: .* is not a multiple of .*'s patch size, 1[46]; take "
+    ) as refused:
+        create_model(architecture, size, device="meta")
+    assert list(map(int, re.findall(r"\d+", re.sub(r"for its.*", "", str(refused.value).split("take")[1])))) == fitting
+    for fits in fitting:
+        assert create_model(architecture, fits, device="meta").patch_embed.img_size == (fits, fits)
+
+
+def every_family():
+    """Every model of timm's families that the chain supports, and one of each other module of timm."""
+    others = {timm.model_entrypoint(name).__module__: name for name in timm.list_models(exclude_filters="test_*")}
+    others = {module: name for module, name in others.items() if module.split(".")[-1] not in FAMILIES}
+    return sorted(timm.list_models(module=list(FAMILIES))), sorted(others.values())
+
+
+def test_every_architecture_of_timm_can_be_made_or_is_refused_in_one_line():
+    inside, outside = every_family()
+    assert len(inside) > 200
+    assert len(outside) > 50
+    for name in outside:
+        with pytest.raises(StudyError, match=f"^architecture: '{name}' is not supported; it must be one of "):
+            create_model(name, 224, device="meta")
+    refused = {}
+    # Every seventh, and those whose own size their patches don't divide; all take minutes.
+    for name in inside[::7] + [name for name in inside if "siglip" in name and name.endswith("_384")]:
+        size = timm.get_pretrained_cfg(name).input_size[1]
+        try:
+            model = create_model(name, size, device="meta")
+            assert model.patch_embed.img_size == (size, size), name
+        except StudyError as error:
+            refused[name] = str(error)
+    own_size = {name: said for name, said in refused.items() if said.startswith("image_size: 384 ")}
+    assert own_size.keys() == {"vit_so400m_patch14_siglip_384", "vit_so400m_patch14_siglip_gap_384"}
+    assert all("is not supported" in said for name, said in refused.items() if name not in own_size)
+    assert len(refused) < len(inside) / 7 / 2
 
 
 def test_description_gives_geometry_and_preprocessing():

@@ -5,6 +5,7 @@ layer ℓ, with the model's own modules, so that applying its links one after th
 forward pass.
 """
 
+import difflib
 import math
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from timm.layers import PatchEmbed
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
-from tokengeometry.errors import StudyError
+from tokengeometry.errors import StudyError, in_one_line
 
+# The modules of timm with such models.
+FAMILIES = ("vision_transformer", "deit", "eva")
 SUPPORTED = "timm's VisionTransformer and Eva families with a plain PatchEmbed"
 
 
@@ -38,12 +41,9 @@ def create_model(architecture, image_size=None, *, device="cpu"):
         For a name that timm does not know, a model outside the supported families, or an image size
         that the patches do not divide.
     """
-    if not timm.is_model(architecture):
-        near = timm.list_models(f"*{architecture.split('.')[0][:8]}*")[:3]
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        raise StudyError(f"architecture '{architecture}' is not a model of timm {timm.__version__}{hint}")
+    _require_known(architecture)
     options = {} if image_size is None else {"img_size": image_size}
-    unsupported = StudyError(f"architecture '{architecture}' is not supported: it must be one of {SUPPORTED}")
+    unsupported = StudyError(f"architecture: '{architecture}' is not supported; it must be one of {SUPPORTED}")
     try:
         with torch.device(device):
             model = timm.create_model(architecture, pretrained=False, num_classes=0, **options)
@@ -51,15 +51,30 @@ def create_model(architecture, image_size=None, *, device="cpu"):
         # Families outside the supported ones take no img_size.
         raise unsupported from error
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise StudyError(f"architecture '{architecture}' at image_size {image_size}: {error}") from error
+        raise StudyError(f"image_size: {architecture} at {image_size} px: {in_one_line(error)}") from error
     check_supported(model, unsupported)
-    rows, columns = model.patch_embed.patch_size
-    height, width = model.patch_embed.img_size
-    if height % rows or width % columns:
-        raise StudyError(
-            f"image_size {height}×{width} is not a multiple of {architecture}'s patch size {rows}×{columns}"
-        )
+    _check_patches(model, architecture)
     return model.eval()
+
+
+def _require_known(architecture):
+    name, _, tag = architecture.partition(".")
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(module=list(FAMILIES)), n=3)
+        hint = (
+            f"; nearest of those supported: {', '.join(near)}"
+            if near
+            else f"; it must be one of {SUPPORTED}, such as vit_base_patch16_224"
+        )
+        raise StudyError(f"architecture: '{architecture}' is not a model of timm {timm.__version__}{hint}")
+    if not tag:
+        return
+    try:
+        timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    except RuntimeError as error:
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+        hint = f"; its tags: {', '.join(tags)}" if tags else ""
+        raise StudyError(f"architecture: timm's {name} has no pretrained tag '{tag}'{hint}") from error
 
 
 def check_supported(model, error):
@@ -69,6 +84,31 @@ def check_supported(model, error):
     projection = model.patch_embed.proj
     if projection.kernel_size != projection.stride:
         raise error
+
+
+def _check_patches(model, architecture):
+    """Raise, naming sizes that fit, unless the patches divide the image; they are square in every model of timm."""
+    patch, size = model.patch_embed.patch_size[0], model.patch_embed.img_size[0]
+    if all(pixels % patch == 0 for pixels in model.patch_embed.img_size):
+        return
+    below = size // patch * patch
+    if size == model.pretrained_cfg["input_size"][1]:
+        # The convolution leaves the last rows and columns out, so the weights are those of this grid.
+        advice = f"{below}, for its weights have {below // patch}×{below // patch} patches"
+    else:
+        advice = " or ".join(str(fits) for fits in (below, below + patch) if fits)
+    raise StudyError(f"image_size: {size} is not a multiple of {architecture}'s patch size, {patch}; take {advice}")
+
+
+def pretrained_settings(architecture):
+    """What timm knows of the pretrained weights of a model; a StudyError where it has none."""
+    settings = timm.get_pretrained_cfg(architecture)
+    if settings is None or not settings.has_weights:
+        raise StudyError(
+            f"weights.source: timm has no pretrained weights for '{architecture}'; take another architecture or tag, "
+            "or weights: {source: file, path: …}"
+        )
+    return settings
 
 
 def prefix_token_names(model):
