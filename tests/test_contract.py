@@ -5,12 +5,16 @@ The table is in docs/reliability.md. Nothing more reruns, and nothing less.
 
 import contextlib
 import copy
+import hashlib
 import os
 import shutil
 import time
 
 import pytest
+import torch
 from conftest import REPOSITORY, SMALL, Workflow
+from safetensors.torch import save_file
+from tokengeometry.models import create_model
 
 BRANCH = {"model": "tiny", "dataset": "pictures", "split": "test"}
 LAYERS, PARTS = ["00", "01", "02"], ["000", "001"]
@@ -196,6 +200,57 @@ def test_a_changed_setting_reruns_exactly_what_it_touches(finished, change):
     changes, expected = CHANGES[change]
     with configured(finished, changed(changes)) as workflow:
         assert difference(workflow.planned(), expected) == {"more": [], "less": []}
+
+
+@pytest.fixture(scope="module")
+def from_file(finished, tmp_path_factory):
+    """The small study as it is after a run with the weights of a file."""
+    folder = finished.copy(tmp_path_factory.mktemp("file") / "study")
+    save_file(create_model("vit_tiny_patch16_224", 64).state_dict(), folder / "vit.safetensors")
+    workflow = Workflow(folder, changed({"models.tiny.weights": OF_A_FILE}))
+    workflow.run("results/models/tiny/model.json")
+    # All else counts as made from it.
+    workflow.run("--touch")
+    assert workflow.planned() == set()
+    return workflow
+
+
+def replaced(folder):
+    """Other weights in the same place, of the same size."""
+    before = (folder / "vit.safetensors").stat()
+    torch.manual_seed(1)
+    save_file(create_model("vit_tiny_patch16_224", 64).state_dict(), folder / "vit.safetensors")
+    assert (folder / "vit.safetensors").stat().st_size == before.st_size
+
+
+def sha256(folder):
+    return hashlib.sha256((folder / "vit.safetensors").read_bytes()).hexdigest()
+
+
+OF_A_FILE = {"source": "file", "path": "vit.safetensors"}
+# What is done in the folder, and what the configuration then says of the weights beyond what it said.
+FILES = {
+    "touched": (lambda folder: os.utime(folder / "vit.safetensors"), {}, set()),
+    "replaced": (replaced, {}, WITH_MODEL),
+    "moved": (
+        lambda folder: (folder / "vit.safetensors").rename(folder / "moved"),
+        lambda folder: {"path": str(folder / "moved")},
+        set(),
+    ),
+    "gone": (lambda folder: (folder / "vit.safetensors").unlink(), {}, set()),
+    "checked": (lambda folder: None, lambda folder: {"sha256": sha256(folder)}, set()),
+    "another key": (lambda folder: None, {"key": ""}, WITH_MODEL),
+}
+
+
+@pytest.mark.parametrize("change", FILES)
+def test_of_a_file_of_weights_the_content_counts(from_file, tmp_path, change):
+    act, beyond, expected = FILES[change]
+    folder = from_file.copy(tmp_path / "study")
+    beyond = beyond(folder) if callable(beyond) else beyond
+    act(folder)
+    workflow = Workflow(folder, changed({"models.tiny.weights": OF_A_FILE | beyond}))
+    assert difference(workflow.planned(), expected) == {"more": [], "less": []}
 
 
 @pytest.fixture

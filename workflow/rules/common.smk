@@ -18,6 +18,7 @@ os.environ.update(
 
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.fingerprint import fingerprint
+from tokengeometry.model_checks import check_models, planned_content, without_place
 from tokengeometry.requests import ALLOCATOR
 from tokengeometry.study import (
     BRANCH_FIGURES,
@@ -37,6 +38,8 @@ try:
         check_keys(path)
     study = Study(config)
     check_known(config, "results")
+    if workflow.is_main_process:
+        check_models(config, "results")
 except StudyError as error:
     sys.exit(f"error: {error}")
 

@@ -27,7 +27,10 @@ rule model:
         code=code("model.py"),
         architecture=lambda wildcards: config["models"][wildcards.model]["architecture"],
         image_size=lambda wildcards: config["models"][wildcards.model]["image_size"],
-        source=lambda wildcards: in_order(config["models"][wildcards.model]["weights"]),
+        source=lambda wildcards: in_order(
+            without_place(config["models"][wildcards.model]["weights"])
+        ),
+        content=lambda wildcards: planned_content(wildcards.model),
     script:
         "../scripts/model.py"
 

@@ -16,11 +16,11 @@ FOLDER = Path(".snakemake", "tokengeometry")
 def kept(question, folder=FOLDER):
     """The answer that was kept to a question (anything that JSON holds), or None."""
     try:
-        kept_question, answer = json.loads(_file(question, folder).read_text())
+        found = json.loads(_file(question, folder).read_text())
     except (OSError, ValueError):
         # Not there, not for this user to read, or cut short: it is found out again.
         return None
-    return answer if kept_question == question else None
+    return found["answer"] if isinstance(found, dict) and found.get("question") == question else None
 
 
 def keep(question, answer, folder=FOLDER):
@@ -30,7 +30,7 @@ def keep(question, answer, folder=FOLDER):
     # Who may only read a study may still ask what it would run.
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps([question, answer]))
+        partial.write_text(json.dumps({"question": question, "answer": answer}))
         os.replace(partial, file)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 
 ADVICE = {
     errno.ENOSPC: "make room and run the same command again",
@@ -73,3 +74,17 @@ def naming(path):
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def of_model(name, message):
+    """A message about a model's making, beginning with the configuration's key of that model.
+
+    Parameters
+    ----------
+    name : str
+        The model's in the configuration.
+    message : str
+        Its key, if it begins with one, is relative to the model: `weights.path: …`.
+    """
+    relative = re.match(r"(architecture|image_size|weights)(\.\w+)?: ", message)
+    return f"models.{name}{'.' if relative else ': '}{message}"
