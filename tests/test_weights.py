@@ -213,6 +213,7 @@ def test_written_weights_are_described_and_readable_by_whoever_may_read_the_desc
 
 WRITER = """
 import sys
+from pathlib import Path
 from tokengeometry.weights import prepare
 out = Path(sys.argv[1])
 files = out / "weights.safetensors", out / "model.json"
