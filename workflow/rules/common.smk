@@ -16,6 +16,7 @@ os.environ.update(
     )
 )
 
+from tokengeometry.command_line import read_settings
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.fingerprint import fingerprint
 from tokengeometry.model_checks import check_models, planned_content, without_place
@@ -36,6 +37,7 @@ for variable, value in ALLOCATOR.items():
 try:
     for path in workflow.configfiles:
         check_keys(path)
+    read_settings(workflow.config_settings.config_args, config)
     study = Study(config)
     check_known(config, "results")
     if workflow.is_main_process:

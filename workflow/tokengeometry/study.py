@@ -7,6 +7,7 @@ import difflib
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -274,8 +275,18 @@ _TYPE_WORDS = {
 _Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
+def schema_errors(config):
+    """Where a configuration isn't as the schema has it: paths, each a list of keys and of positions in lists."""
+    return [list(error.absolute_path) for error in _validator().iter_errors(config)]
+
+
+@cache
+def _validator():
+    return _Validator(yaml.safe_load(SCHEMA.read_text()))
+
+
 def _check_schema(config):
-    error = best_match(_Validator(yaml.safe_load(SCHEMA.read_text())).iter_errors(config))
+    error = best_match(_validator().iter_errors(config))
     if error is None:
         return
     while error.parent is not None and error.parent.validator == "anyOf":
