@@ -31,6 +31,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"
+include: "workflow/rules/ends.smk"
 
 
 localrules:
@@ -62,7 +63,7 @@ rule all:
 
 
 onstart:
-    require_writable("results")
+    begin()
 
 
 onsuccess:

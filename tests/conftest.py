@@ -16,6 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 from tokengeometry import debian
+from tokengeometry.studies import folder_of
 
 REPOSITORY = Path(__file__).parents[1]
 # The environment of a process that has no network; see tests/offline.
@@ -87,6 +88,7 @@ class Workflow:
         self.configure(config)
 
     def configure(self, config):
+        self.folder = folder_of(config)
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
     def command(self, *arguments, cores=2):
@@ -129,7 +131,7 @@ class Workflow:
         return directory
 
     def path(self, *parts):
-        return self.directory.joinpath("results", *parts)
+        return self.directory.joinpath(self.folder, *parts)
 
     @property
     def branch(self):

@@ -38,6 +38,8 @@ IN_A_FILE = [
     "datasets={pictures: {splits: {test: {samples: 18}}}}",
     # The schema leaves arguments open, and "false" would be true.
     "datasets={pictures: {class: FashionMNIST, splits: {test: {arguments: {train: false, root: 7}}}}}",
+    "name=pilot",
+    "name=./pilot",
 ]
 
 
@@ -59,6 +61,8 @@ def test_settings_of_the_command_line_add_up():
 @pytest.mark.parametrize(
     ("argument", "path", "text"),
     [
+        ("name=2023", ["name"], "2023"),
+        ("name=007", ["name"], "007"),
         ("models={tiny: {weights: {source: wheel, version: 0.10}}}", ["models", "tiny", "weights", "version"], "0.10"),
         ("models={tiny: {weights: {source: wheel, package: 1e3}}}", ["models", "tiny", "weights", "package"], "1e3"),
         (

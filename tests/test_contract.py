@@ -178,6 +178,8 @@ CHANGES = {
     "device": ({"compute.device": "auto"}, set()),
     "batch size": ({"compute.batch_size": 3}, set()),
     "threads": ({"compute.threads": 1}, set()),
+    # Models and data are shared by all studies; the others' results stay.
+    "name": ({"name": "pilot"}, whole(BRANCH)),
     "what is kept": ({"activations.keep": False, "moments.keep": False}, set()),
     "order of keys": (
         {

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import re
@@ -17,10 +16,11 @@ os.environ.update(
 )
 
 from tokengeometry.command_line import read_settings
-from tokengeometry.errors import StudyError, explain
+from tokengeometry.errors import StudyError
 from tokengeometry.fingerprint import fingerprint
 from tokengeometry.model_checks import check_models, planned_content, without_place
 from tokengeometry.requests import ALLOCATOR
+from tokengeometry.studies import RESULTS, check_folder, file_names
 from tokengeometry.study import (
     BRANCH_FIGURES,
     PAIR_FIGURES,
@@ -29,7 +29,6 @@ from tokengeometry.study import (
     check_known,
     is_of,
 )
-from tokengeometry.summary import summarise
 
 for variable, value in ALLOCATOR.items():
     os.environ.setdefault(variable, value)
@@ -39,16 +38,19 @@ try:
         check_keys(path)
     read_settings(workflow.config_settings.config_args, config)
     study = Study(config)
-    check_known(config, "results")
+    CONFIGURATION = file_names(workflow.configfiles, study.folder)
     if workflow.is_main_process:
-        check_models(config, "results")
+        check_folder(study.folder, CONFIGURATION, config)
+    check_known(config, RESULTS)
+    if workflow.is_main_process:
+        check_models(config, RESULTS)
 except StudyError as error:
     sys.exit(f"error: {error}")
 
 
 # Of this study; models and data, in results/ itself, are those of all studies.
 pathvars:
-    results="results",
+    results=study.folder,
 
 
 wildcard_constraints:
@@ -230,15 +232,3 @@ def branch_label(branch):
     """A branch's name in a figure; the model is named where there are several."""
     several = len(config["models"]) > 1
     return f"{branch.dataset} {branch.split}" + (f", {branch.model}" if several else "")
-
-
-def require_writable(folder):
-    """Stop before the first job on a read-only disk; Snakemake itself would end in a traceback."""
-    if os.path.exists(folder) and os.statvfs(folder).f_flag & os.ST_RDONLY:
-        sys.exit(
-            f"error: {explain(OSError(errno.EROFS, os.strerror(errno.EROFS), folder))}"
-        )
-
-
-def print_summary():
-    logger.info(summarise("results", study.branches))

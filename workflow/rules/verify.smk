@@ -1,4 +1,7 @@
 # On request only: `snakemake verify`.
+from tokengeometry.studies import within
+
+
 localrules:
     verify,
 
@@ -8,5 +11,8 @@ rule verify:
         "<results>/logs/verify.log",
     conda:
         "../../envs/environment.yaml"
+    params:
+        folder=study.folder,
+        others=lambda wildcards: within(study.folder),
     script:
         "../scripts/verify.py"

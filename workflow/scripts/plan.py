@@ -22,7 +22,7 @@ with log_to(snakemake.log[0]):
     if threads == "auto":
         # As the rules' resources have it, on all of this machine's cores.
         threads, direct_threads = max(1, os.cpu_count() // 2), os.cpu_count()
-    text = table(study_jobs(study, models, threads, direct_threads))
+    text = table(study_jobs(study, models, threads, direct_threads)) + f"\n\nresults: {study.folder}/"
     print(text)
     # Past the log, to the terminal.
     print(f"\n{text}\n", file=sys.__stdout__)

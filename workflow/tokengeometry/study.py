@@ -17,6 +17,7 @@ from jsonschema.validators import extend
 
 from tokengeometry.catalogue import require_dataset_class
 from tokengeometry.errors import StudyError
+from tokengeometry.studies import RESERVED, folder_of
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 BRANCH_FIGURES = (
@@ -29,8 +30,6 @@ BRANCH_FIGURES = (
     "mean_correlation",
 )
 PAIR_FIGURES = ("train_test", "alpha_summary_trajectories")
-# Folders of results/ that are not a model's.
-RESERVED = {"benchmarks", "data", "figures", "logs", "models"}
 MOST_PARTS = 1000
 
 
@@ -68,6 +67,7 @@ class Study:
     def __init__(self, config):
         _check_schema(config)
         self.config = config
+        self.folder = folder_of(config)
         self.branches = [
             Branch(model, dataset, split)
             for model in config["models"]

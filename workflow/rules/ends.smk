@@ -1,0 +1,51 @@
+# How a run begins and ends.
+import atexit
+import errno
+
+from tokengeometry.errors import explain
+from tokengeometry.running import being_made, folders_of
+from tokengeometry.studies import record
+from tokengeometry.summary import summarise
+
+# They make nothing that is the study's.
+ON_REQUEST = {"plan", "verify"}
+
+
+def begin():
+    """Stop before the first job where nothing can be written, and note whose folder it is."""
+    jobs = {job.rule.name for job in workflow.dag.needrun_jobs()} - ON_REQUEST
+    try:
+        require_writable(RESULTS)
+        require_writable(study.folder)
+        if jobs and workflow.is_main_process:
+            record(study.folder, CONFIGURATION, config)
+    except OSError as error:
+        sys.exit(f"error: {explain(error) or error}")
+
+
+def require_writable(folder):
+    """Stop before the first job on a read-only disk; Snakemake itself would end in a traceback."""
+    if os.path.exists(folder) and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), folder)
+
+
+def print_summary():
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
+    if {job.rule.name for job in jobs} - ON_REQUEST:
+        logger.info(summarise(study, RESULTS))
+
+
+def last_words():
+    """What is said below all that Snakemake says, and where it calls none of the hooks: lines."""
+    made = being_made(folders_of(study, RESULTS))
+    if made and workflow.scheduler is None:
+        yield f"Another run here is making {made[0]}, which this one needs: wait for its end and run again."
+
+
+def print_last_words():
+    for line in last_words():
+        print(line, file=sys.stderr)
+
+
+if workflow.is_main_process and not workflow.dryrun:
+    atexit.register(print_last_words)
