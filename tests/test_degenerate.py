@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tokengeometry import correlation, moments, spectra, stores, tables
+from tokengeometry import concatenated, correlation, moments, spectra, stores, tables
 from tokengeometry.clusters import cluster_trajectories
 from tokengeometry.figures import style
 from tokengeometry.figures.alpha_maps import alpha_maps
@@ -23,7 +23,7 @@ def layer(folder, activations):
         store.write("activations", activations, ("sample", "token", "feature"))
     moments.write(folder / "moments.zarr", moments.accumulate([activations]), dtypes=DTYPES)
     opened = [stores.open_store(folder / "activations.zarr")]
-    spectra.write_concatenated(folder / "concatenated.zarr", opened, len(activations))
+    concatenated.write(folder / "concatenated.zarr", opened, len(activations))
     spectra.write_spectra(
         folder / "spectra.zarr",
         [stores.open_store(folder / "moments.zarr")],

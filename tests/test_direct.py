@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import OFFLINE, PRINT_PEAK, SMALL, Workflow
 from timm.models.vision_transformer import VisionTransformer
-from tokengeometry import direct, moments, plan, spectra, stores
+from tokengeometry import concatenated, direct, moments, plan, stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import TokenChain, create_model, patchify
 from tokengeometry.requests import ALLOCATOR
@@ -142,7 +142,7 @@ def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
         np.testing.assert_allclose(
             found[3][0].scatter, np.einsum("ntd,nte->tde", centred, centred), rtol=1e-4, atol=1e-4
         )
-        expected, _ = spectra.concatenated(last[:9])
+        expected, _ = concatenated.spectrum(last[:9])
         np.testing.assert_allclose(found[3][1][0][:8], expected[:8], rtol=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_tokens_of_either_size_take_the_place_of_pixels_that_are_done_with(patch
     def images(start, stop):
         return patches[start:stop].split(4)
 
-    ((_, found, _),) = direct.analyse(images, chain, [1], np.arange(30), size=(30, 1), **place)
+    ((_, found, _, _),) = direct.analyse(images, chain, [1], np.arange(30), size=(30, 1), **place)
     np.testing.assert_allclose(found.mean, expected.mean(axis=0), atol=1e-5)
     centred = expected - expected.mean(axis=0)
     np.testing.assert_allclose(found.scatter, np.einsum("ntd,nte->tde", centred, centred), atol=1e-3)

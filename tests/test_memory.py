@@ -41,8 +41,8 @@ JOBS = {
         moments.write(out, moments.accumulate(moments.batches(stores.open_store(source))), dtypes=[])
     """,
     "concatenated": """
-        from tokengeometry import spectra, stores
-        spectra.write_concatenated(out, [stores.open_store(source)], 500)
+        from tokengeometry import concatenated, stores
+        concatenated.write(out, [stores.open_store(source)], 500)
     """,
     "verify": """
         from tokengeometry import stores
@@ -100,6 +100,6 @@ def test_peak_memory_of_spectra_does_not_grow_with_the_parts(tmp_path):
         store.write("gram", np.eye(tokens), ("token", "other_token"))
     with stores.create(tmp_path / "concatenated.zarr", samples=1000) as store:
         store.write("eigenvalues", np.arange(1000.0)[::-1], ("rank",))
-        store.write("floor", 1e-12, ())
+        store.write("floor", np.full(1000, 1e-12), ("rank",))
     peaks = [peak(SPECTRA.format(parts=parts), tmp_path, tmp_path / f"{parts}.zarr") for parts in (few, many)]
     assert (peaks[1] - peaks[0]) / ((many - few) * scatter.nbytes) < 0.15

@@ -194,7 +194,7 @@ def test_threads_cost_memory_as_far_as_there_are_pieces_for_them():
 MEASURE = """
 import sys
 import numpy as np, torch
-from tokengeometry import moments, plan, spectra, stores
+from tokengeometry import concatenated, moments, plan, stores
 torch.set_num_threads(1)
 samples, tokens, features = map(int, sys.argv[3:])
 if sys.argv[1] == "make":
@@ -209,7 +209,7 @@ else:
         found = moments.accumulate(moments.batches(activations))
         moments.write(sys.argv[2] + "/m.zarr", found, dtypes=["float32"])
     else:
-        spectra.write_concatenated(sys.argv[2] + "/c.zarr", [activations], samples)
+        concatenated.write(sys.argv[2] + "/c.zarr", [activations], samples)
 """
 
 

@@ -26,11 +26,13 @@ def spectra_store(path, layer, exponents, *, samples=100):
     attributes = dict(layer=f"{layer:02d}", samples=samples, tokens=len(values), concatenated_samples=samples)
     with stores.create(path, **attributes) as store:
         store.write("eigenvalues", values, ("token", "rank"))
-        store.write("floor", np.full(len(values), 1e-12), ("token",))
+        store.write("floor", np.full(values.shape, 1e-12), ("token", "rank"))
+        store.write("averaged", RANK**-1.05, ("rank",))
+        store.write("averaged_floor", np.full(30, 1e-12), ("rank",))
         store.write("pooled", RANK**-1.1, ("rank",))
-        store.write("pooled_floor", 1e-12, ())
+        store.write("pooled_floor", np.full(30, 1e-12), ("rank",))
         store.write("concatenated", RANK**-1.2, ("concatenated_rank",))
-        store.write("concatenated_floor", 1e-12, ())
+        store.write("concatenated_floor", np.full(30, 1e-12), ("concatenated_rank",))
     return stores.open_store(path)
 
 
@@ -56,7 +58,7 @@ def test_a_token_keeps_its_number_name_and_place_over_layers(alpha):
 
 
 def test_all_tokens_together_have_rows_of_their_own(alpha):
-    for kind, planted in (("pooled", 1.1), ("concatenated", 1.2)):
+    for kind, planted in (("averaged", 1.05), ("pooled", 1.1), ("concatenated", 1.2)):
         rows = alpha[alpha.kind == kind]
         assert rows.layer.tolist() == [0, 3]
         assert rows.token.isna().all()

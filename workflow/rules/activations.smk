@@ -55,3 +55,32 @@ rule layer:
         dtype=config["activations"]["dtype"],
     script:
         "../scripts/layer.py"
+
+
+# What the precision of the chain adds to a layer, where it is coarser than float32.
+rule noise:
+    input:
+        previous=previous_reference,
+        store=ACTIVATIONS.replace("{part}", "000"),
+        model=rules.model.output.description,
+        weights=rules.model.output.weights,
+    output:
+        store=directory(NOISE),
+    log:
+        "results/logs/noise/{model}/{dataset}/{split}/layer_{layer}.log",
+    benchmark:
+        "results/benchmarks/noise/{model}.{dataset}.{split}.layer_{layer}.tsv"
+    wildcard_constraints:
+        layer=r"(?!00)\d{2}",
+    # Before the activations would go.
+    priority: 10
+    conda:
+        "../../envs/environment.yaml"
+    threads: threads_of("noise")
+    resources:
+        **ask("noise"),
+    params:
+        code=code("noise.py"),
+        samples=measured_samples,
+    script:
+        "../scripts/noise.py"

@@ -74,6 +74,7 @@ MOMENTS = "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}
 CONCATENATED = (
     "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
 )
+NOISE = "results/{model}/{dataset}/{split}/noise/layer_{layer}.zarr"
 
 
 def stored(path, keep):
@@ -132,6 +133,24 @@ def previous_layer(wildcards):
     )
 
 
+def measured_samples(wildcards):
+    return study.measured(wildcards.dataset, wildcards.split)
+
+
+def previous_reference(wildcards):
+    """Layer ℓ−1 in float32 of the samples that measure noise: beside the noise, or the pixels."""
+    if int(wildcards.layer) > 1:
+        return NOISE.format(**dict(wildcards, layer=f"{int(wildcards.layer) - 1:02d}"))
+    return ACTIVATIONS.format(**dict(wildcards, layer="00", part="000"))
+
+
+def measured_noise(wildcards):
+    """The store of the layer's measured noise, where it is measured."""
+    if int(wildcards.layer) and study.coarse:
+        return [NOISE.format(**wildcards)]
+    return []
+
+
 def every_branch(*paths):
     """The paths for every branch of the study."""
     return [path.format(**vars(branch)) for path in paths for branch in study.branches]
@@ -147,11 +166,12 @@ def of_part(path, first):
     return path.replace("{part}", "000") if first else path
 
 
-def stores_of(model, path, keep):
-    """The path for every analysed layer of a model."""
+def stores_of(model, path, keep, first=0):
+    """The path for every analysed layer of a model, from `first` on."""
     return [
         stored(path.replace("{layer}", f"{layer:02d}"), keep)
         for layer in study.layers(model)
+        if layer >= first
     ]
 
 
@@ -206,7 +226,10 @@ def kept_stores(_wildcards):
         paths.append(ACTIVATIONS)
     if config["moments"]["keep"]:
         paths.append(MOMENTS)
-    return every_store(*paths)
+    stores = every_store(*paths)
+    if study.coarse:
+        stores += [path for path in every_store(NOISE) if "/layer_00." not in path]
+    return stores
 
 
 def example_spectrum(wildcards):

@@ -26,6 +26,7 @@ rule moments:
 rule concatenated:
     input:
         stores=parts_of(ACTIVATIONS, concatenated=True),
+        noise=measured_noise,
     output:
         store=directory(CONCATENATED),
     log:

@@ -5,6 +5,7 @@ rule spectra:
     input:
         stores=parts_of(MOMENTS),
         concatenated=CONCATENATED,
+        noise=measured_noise,
     output:
         store=directory(
             "<results>/{model}/{dataset}/{split}/spectra/layer_{layer}.zarr"

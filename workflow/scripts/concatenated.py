@@ -1,17 +1,19 @@
 """The spectrum of all tokens concatenated, of one layer.
 
-In: the activation stores of the first parts. Out: a store with the eigenvalues and their floor.
+In: the activation stores of the first parts, the measured noise where there is any. Out: a store with the eigenvalues
+and the floor of each.
 """
 
-from tokengeometry import devices, spectra, stores
+from tokengeometry import concatenated, devices, stores
 from tokengeometry.logs import log_to
 
 with log_to(snakemake.log[0]):
     device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)
-    spectra.write_concatenated(
+    concatenated.write(
         snakemake.output.store,
         [stores.open_store(path) for path in snakemake.input.stores],
         snakemake.params.samples,
+        *map(stores.open_store, snakemake.input.noise),
         device=device,
         threads=snakemake.threads,
         **dict(snakemake.wildcards.items()),

@@ -1,15 +1,18 @@
 """Moments of every analysed layer of a part, from one forward pass; of the first part also the concatenated spectra.
 
-In: the data set's files, the model and its weights. Out: moment stores, and stores of concatenated spectra.
+In: the data set's files, the model and its weights. Out: moment stores, and stores of concatenated spectra; where the
+chain is coarser than float32, of its measured noise.
 """
 
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
-from tokengeometry import datasets, devices, direct, moments, plan, requests, spectra
+from tokengeometry import concatenated, datasets, devices, direct, eight_bit, measured, moments, plan, requests
 from tokengeometry.logs import log_to
 from tokengeometry.models import load_chain, patchify
+from tokengeometry.noise import EightBit, Noise
 from tokengeometry.pieces import share
 
 with log_to(snakemake.log[0]):
@@ -17,13 +20,10 @@ with log_to(snakemake.log[0]):
     device = devices.prepare(compute["device"], snakemake.threads)
     model = json.loads(Path(snakemake.input.model).read_text())
     layers = params.layers
-    chain = load_chain(
-        model,
-        snakemake.input.weights,
-        layers=range(1, max(layers) + 1),
-        device=device,
-        dtype=getattr(torch, params.precision),
-    )
+
+    def chain_in(dtype):
+        return load_chain(model, snakemake.input.weights, layers=range(1, max(layers) + 1), device=device, dtype=dtype)
+
     root = Path(snakemake.input.dataset).parents[1]
     split = datasets.open_split(params.dataset_class, params.arguments, root)
     start, stop = params.part
@@ -32,9 +32,13 @@ with log_to(snakemake.log[0]):
     batch_size, workers = compute["batch_size"], devices.forward_workers(device, snakemake.threads)
     workers, length = share(batch_size, workers, device, *plan.layer_shape(model, max(layers)))
 
+    kinds = np.empty(len(samples), np.int8)
+
     def patches(first, last):
         whole = batch_size - batch_size % length
         for images in datasets.batches(split, samples[first:last], model, batch_size=whole, workers=snakemake.threads):
+            kinds[first : first + len(images)] = eight_bit.kinds(images, model["mean"], model["std"])
+            first += len(images)
             yield from patchify(images, model["patch_size"]).split(length)
 
     size = direct.size_on(
@@ -45,34 +49,47 @@ with log_to(snakemake.log[0]):
         batch_size,
         len(samples),
         params.joint,
+        params.measured,
         threads=snakemake.threads,
     )
     print(f"{len(samples)} samples, {size[0]} at a time, for {size[1]} layers at a time")
     branch = {name: snakemake.wildcards[name] for name in ("model", "dataset", "split")}
 
-    def write(layer, its_moments, joint):
+    def dtypes(layer):
+        return [params.precision if layer else "float32", "float32"]
+
+    def noise(layer, differences):
+        images = None if layer else EightBit.of([eight_bit.summary(kinds[: params.joint], model["std"])])
+        return Noise(dtypes(layer), images, differences)
+
+    def write(layer, its_moments, joint, differences):
         index, name = layers.index(layer), f"{layer:02d}"
-        shape = params.joint, *plan.layer_shape(model, layer)
-        dtypes = [params.precision if layer else "float32", "float32"]
         moments.write(
             snakemake.output.moments[index],
             its_moments,
-            dtypes=dtypes,
+            eight_bit=None if layer else eight_bit.summary(kinds, model["std"]),
+            dtypes=dtypes(layer),
             part=snakemake.wildcards.get("part", "000"),
             layer=name,
             **branch,
         )
         if joint:
-            spectra.save_concatenated(snakemake.output.concatenated[index], *joint, shape, dtypes, layer=name, **branch)
+            concatenated.save(snakemake.output.concatenated[index], *joint, params.joint, layer=name, **branch)
+        if differences is not None:
+            stores = snakemake.output.noise
+            measured.write(stores[index - len(layers) + len(stores)], differences, layer=name, **branch)
 
     direct.analyse_writing(
         write,
         patches,
-        chain,
+        chain_in(getattr(torch, params.precision)),
         layers,
         samples,
         size=size,
         joint=params.joint,
+        noise=noise,
+        reference=chain_in(torch.float32) if params.measured else None,
+        measured=min(params.measured, size[0]),
         device=device,
         sums_device=device if device.type == "cuda" else "cpu",
         threads=snakemake.threads,

@@ -1,6 +1,7 @@
 """Eigenspectra of one layer: of every token, of all tokens pooled, of all tokens concatenated.
 
-In: the moment stores of all parts, the concatenated spectrum. Out: a store with all three.
+In: the moment stores of all parts, the concatenated spectrum, the measured noise where there is any. Out: a store with
+all three.
 """
 
 from tokengeometry import devices, spectra, stores
@@ -12,6 +13,7 @@ with log_to(snakemake.log[0]):
         snakemake.output.store,
         [stores.open_store(path) for path in snakemake.input.stores],
         stores.open_store(snakemake.input.concatenated),
+        *map(stores.open_store, snakemake.input.noise),
         device=device,
         threads=snakemake.threads,
         **dict(snakemake.wildcards.items()),

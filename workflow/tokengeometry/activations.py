@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from tokengeometry import stores
+from tokengeometry import eight_bit, stores
 from tokengeometry.errors import StudyError
 from tokengeometry.models import patchify
 from tokengeometry.pieces import inferred, share
@@ -13,7 +13,7 @@ DIMS = ("sample", "token", "feature")
 
 
 def write_pixels(path, images, model, samples, /, *, dtype="float32", **attributes):
-    """Layer 0: the pixel patches the model sees.
+    """Layer 0: the pixel patches the model sees; its attribute `eight_bit` says how they are rounded.
 
     Parameters
     ----------
@@ -38,8 +38,18 @@ def write_pixels(path, images, model, samples, /, *, dtype="float32", **attribut
     rows, columns = model["grid"]
     height, width = model["patch_size"]
     shape = (len(samples), rows * columns, model["in_chans"] * height * width)
-    patches = (patchify(batch, model["patch_size"]) for batch in images)
-    _write(path, patches, shape, np.asarray(samples), dtype, dict(attributes, compute_dtype="float32"), 0)
+    kinds = []
+
+    def patches():
+        for batch in images:
+            kinds.append(eight_bit.kinds(batch, model["mean"], model["std"]))
+            yield patchify(batch, model["patch_size"])
+
+    def found():
+        return {"eight_bit": eight_bit.summary(np.concatenate(kinds), model["std"])}
+
+    attributes = dict(attributes, compute_dtype="float32")
+    _write(path, patches(), shape, np.asarray(samples), dtype, attributes, 0, found)
 
 
 def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=1, dtype="float32", **attributes):
@@ -102,7 +112,8 @@ def _pieces(array, length):
         yield piece
 
 
-def _write(path, batches, shape, samples, dtype, attributes, layer):
+def _write(path, batches, shape, samples, dtype, attributes, layer, found=dict):
+    """Write batches; what `found` returns after the last one are attributes too."""
     with stores.create(path, **attributes) as store:
         array = store.create("activations", shape, dtype, DIMS)
         store.write("sample", samples, ("sample",))
@@ -125,6 +136,7 @@ def _write(path, batches, shape, samples, dtype, attributes, layer):
         progress.close()
         if start + len(rows) != shape[0]:
             raise ValueError(f"{start + len(rows)} samples came for a store of {shape[0]}")
+        store.describe(**found())
 
 
 def check_finite(values, layer, samples):

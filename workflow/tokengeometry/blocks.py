@@ -12,6 +12,9 @@ BATCH_BYTES = 2**28
 BLOCK_BYTES = 3 * 2**29
 # Features of a block of samples that are multiplied at a time; the products are added in float64.
 PIECE_LENGTH = 4096
+# Of the eigenvectors of all tokens concatenated onto which noise is projected at a time; and how many ranks at most.
+PROJECTED_BYTES = 2**29
+PROJECTED_RANKS = 512
 # Of the tokens, in float32, that a thread of the CPU takes through a transformer's block at a time; more took longer.
 TOKENS_BYTES = 2**22
 # Of the samples of a layer that direct mode holds, beyond those it must.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from tokengeometry import moments, plan, spectra
+from tokengeometry import concatenated, moments, plan
 from tokengeometry.activations import check_finite
 from tokengeometry.pieces import inferred
 
@@ -71,6 +71,9 @@ def analyse(
     *,
     size,
     joint=0,
+    noise=lambda layer, differences: None,
+    reference=None,
+    measured=0,
     device,
     sums_device,
     threads,
@@ -94,6 +97,13 @@ def analyse(
         Samples in a slab and layers in a group; see `tokengeometry.plan.direct_size`.
     joint : int
         The first so many samples make the concatenated spectrum; at most a slab. 0 is none.
+    noise : callable, optional
+        `noise(layer, differences)` is the layer's `tokengeometry.noise.Noise`, asked for when its first slab is there,
+        for the concatenated spectrum; `differences` is the measured noise or None.
+    reference : tokengeometry.models.TokenChain, optional
+        In float32: the first samples go through it too, where `chain` is coarser.
+    measured : int
+        How many of them; at most a slab.
     device : torch.device
         Of the forward pass.
     sums_device : torch.device or "cpu"
@@ -110,8 +120,10 @@ def analyse(
     ------
     layer : int
     Moments
-    (eigenvalues, mean_square) or None
-        As of `tokengeometry.spectra.concatenated`; None without `joint`.
+    (eigenvalues, floor) or None
+        As of `tokengeometry.concatenated.spectrum`; None without `joint`.
+    differences : array, (sample, token, feature), float32, or None
+        Of the first samples from the reference; None without one, and of layer 0.
 
     Raises
     ------
@@ -119,7 +131,7 @@ def analyse(
         If an activation is not finite.
     """
     slab, group = size
-    count, joints = len(samples), {}
+    count, joints, differences = len(samples), {}, {}
     shapes = chain.shape(0), chain.shape(1)
     starts = range(0, count, slab)
     if len(starts) == 1:
@@ -134,11 +146,15 @@ def analyse(
             settle()
             pixels, tokens = _slab(stop - start, *shapes, device)
             pieces = _fill(pixels, images(start, stop), samples[start:stop])
-            values = pixels
+            values, exact = pixels, None
+            if reference is not None and start == 0:
+                exact = pixels[:measured].clone()
             for layer in range(max(members) + 1):
                 if layer:
                     _advance(values, tokens, pieces, chain, layer, samples[start:stop], workers)
                     values = tokens
+                    if exact is not None:
+                        exact = _linked(exact, pieces, reference, layer, workers)
                 progress.update(stop - start)
                 if layer not in sums:
                     continue
@@ -147,13 +163,17 @@ def analyse(
                 rows = moments.batch_rows(*held.shape[1:])
                 for first in range(0, stop - start, rows):
                     sums[layer].add(held[first : first + rows])
+                if layer and exact is not None:
+                    differences[layer] = (values[:measured] - exact).cpu().numpy()
                 if joint and start == 0:
-                    held = _Held(values[:joint])
-                    joints[layer] = spectra.concatenated(held, device=sums_device, threads=threads)
+                    held, its = _Held(values[:joint]), noise(layer, differences.get(layer))
+                    joints[layer] = concatenated.spectrum(held, its, device=sums_device, threads=threads)
                 if stop == count:
-                    yield layer, sums.pop(layer).moments(), joints.pop(layer, None)
+                    found = joints.pop(layer, None), differences.pop(layer, None)
+                    yield layer, sums.pop(layer).moments(), *found
+                    del found
             # Before the next images are loaded.
-            del pixels, tokens, values, held
+            del pixels, tokens, values, held, exact
     progress.close()
 
 
@@ -163,7 +183,7 @@ def analyse_writing(write, *arguments, **options):
     Parameters
     ----------
     write : callable
-        `write(layer, moments, joint)` is called with what `analyse` yields.
+        `write(layer, moments, joint, differences)` is called with what `analyse` yields.
     *arguments, **options
         Of `analyse`, but for `settle`.
 
@@ -210,6 +230,16 @@ def _advance(values, tokens, pieces, chain, layer, samples, workers):
     for piece, found in zip(pieces, inferred(advance, pieces, workers), strict=True):
         tokens[piece] = found
         _check_finite(tokens, piece, layer, samples)
+
+
+def _linked(values, pieces, chain, layer, workers):
+    """The next layer of so many of the first samples."""
+
+    def link(piece):
+        return chain.link(layer, values[piece])
+
+    within = [piece for piece in pieces if piece.start < len(values)]
+    return torch.cat(list(inferred(link, within, workers)))
 
 
 def _check_finite(values, piece, layer, samples):

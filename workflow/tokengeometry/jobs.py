@@ -10,7 +10,7 @@ from tokengeometry.study import BRANCH_FIGURES, PAIR_FIGURES
 
 WHOLE_STUDY = "whole study"
 # Of a rule's jobs that belong to one part of a layer, in the order in which they run.
-_STAGES = ("pixels", "layer", "direct", "moments", "concatenated", "spectra", "correlation_matrix")
+_STAGES = ("pixels", "layer", "noise", "direct", "moments", "concatenated", "spectra", "correlation_matrix")
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ def _store_jobs(study, model, measured, branch, index):
 
     def direct(part):
         wildcards = branch | ({"part": part} if part else {})
-        rules = work.made_directly(wildcards)
+        rules = {layer: work.made_directly(study, wildcards | {"layer": layer}) for layer in analysed}
         return measured(
             "direct",
             wildcards=wildcards,
-            makes={store(rule, layer, part): size(rule, layer, part) for layer in analysed for rule in rules},
+            makes={store(rule, layer, part): size(rule, layer, part) for layer in analysed for rule in rules[layer]},
             temporary=temporary["moments"],
             place=(index, part, 0),
         )
@@ -138,16 +138,20 @@ def _store_jobs(study, model, measured, branch, index):
             if stored:
                 before = [store("activations", layer - 1, part)] if layer else []
                 jobs.append(job("layer" if layer else "pixels", "activations", layer, part, before))
+            noise = [store("noise", layer, 0)] if layer and study.coarse else []
+            if stored and noise and part == 0:
+                before = store("noise", layer - 1, 0) if layer > 1 else store("activations", 0, 0)
+                jobs.append(job("noise", "noise", layer, part, [before, store("activations", layer, part)]))
             if layer not in analysed:
                 continue
             if stored:
                 jobs.append(job("moments", "moments", layer, part, [store("activations", layer, part)]))
             if stored and part == joint_parts - 1:
                 reads = [store("activations", layer, other) for other in range(joint_parts)]
-                jobs.append(job("concatenated", "concatenated", layer, part, reads))
+                jobs.append(job("concatenated", "concatenated", layer, part, reads + noise))
             if part == parts[-1]:
                 reads = [store("moments", layer, other) for other in parts]
-                jobs.append(job("spectra", "spectra", layer, part, reads))
+                jobs.append(job("spectra", "spectra", layer, part, reads + noise))
                 jobs.append(job("correlation_matrix", "correlation", layer, part, reads))
     return jobs
 

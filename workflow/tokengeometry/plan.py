@@ -14,6 +14,8 @@ from tokengeometry.blocks import (
     BLOCK_BYTES,
     CHUNK_BYTES,
     PIECE_LENGTH,
+    PROJECTED_BYTES,
+    PROJECTED_RANKS,
     SLABS_BYTES,
     TOKENS_BYTES,
     batch_rows,
@@ -76,15 +78,18 @@ def moment_disk(tokens, features):
 
 def concatenated_disk(samples, tokens, features):
     """Bytes of the store of the spectrum of all tokens concatenated, of one layer."""
-    return array_bytes((min(samples, tokens * features),), "float64") + array_bytes((), "float64")
+    return 2 * array_bytes((min(samples, tokens * features),), "float64")
 
 
 def spectra_disk(concatenated_samples, tokens, features):
     """Bytes of the spectra store of one layer."""
-    shapes = (tokens, features), (tokens,), (features,), (), (features,), ()
-    return sum(array_bytes(shape, "float64") for shape in shapes) + concatenated_disk(
-        concatenated_samples, tokens, features
-    )
+    of_covariances = array_bytes((tokens, features), "float64") + 2 * array_bytes((features,), "float64")
+    return 2 * of_covariances + concatenated_disk(concatenated_samples, tokens, features)
+
+
+def noise_disk(samples, tokens, features, arrays):
+    """Bytes of the store of one layer's measured noise, of so many arrays."""
+    return arrays * array_bytes((samples, tokens, features), "float32")
 
 
 def correlation_disk(tokens):
@@ -148,12 +153,23 @@ def moments_memory(samples, tokens, features):
     return PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
 
 
-def concatenated_memory(samples, tokens, features, dtype="float32", threads=1):
+def noise_memory(measured, batch_size, tokens, features):
+    """Peak bytes of the job that measures the noise of a layer on so many samples, of which so many are at work."""
+    return layer_memory(batch_size, tokens, features) + 4 * 4 * measured * tokens * features
+
+
+def _differences_bytes(measured, tokens, features):
+    """Of measured noise: as read, and centred."""
+    return 2 * 4 * measured * tokens * features
+
+
+def concatenated_memory(samples, tokens, features, dtype="float32", threads=1, measured=0):
     """Peak bytes of the job that makes the spectrum of all tokens concatenated, of one layer."""
     sample = tokens * features * np.dtype(dtype).itemsize
     # Two blocks of samples, and a chunk on its way.
     blocks = min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES
-    return PROCESS_BYTES + _gram_bytes(samples, tokens * features, sample, blocks, threads)
+    differences = _differences_bytes(measured, tokens, features)
+    return PROCESS_BYTES + differences + _gram_bytes(samples, tokens * features, sample, blocks, threads)
 
 
 def _gram_bytes(samples, width, sample, blocks, threads):
@@ -163,11 +179,13 @@ def _gram_bytes(samples, width, sample, blocks, threads):
     # Of each piece at work the two factors and the product; besides, the product that is added and one that waits.
     at_work = min(threads, -(-width // PIECE_LENGTH))
     pieces = at_work * 4 * rows * (2 * min(PIECE_LENGTH, width) + rows) + 2 * 4 * rows**2
+    # Eigenvectors onto which noise is projected, beside one of the two blocks.
+    vectors = min(PROJECTED_BYTES, 8 * width * min(samples, PROJECTED_RANKS))
     # The eigensolver, with whose copies and workspace between three and five times the matrix were measured.
-    return max(gram + blocks + pieces, 5 * gram)
+    return max(gram + blocks + pieces, gram + min(blocks, BLOCK_BYTES) + vectors, 5 * gram)
 
 
-def direct_memory(model, layers, batch_size, samples, joint, threads=1, on_cpu=True):
+def direct_memory(model, layers, batch_size, samples, joint, measured=0, threads=1, on_cpu=True):
     """Peak bytes of the job that goes through a part without storing activations.
 
     That of the whole part in one slab, where it is at most `SLABS_BYTES` more than the least.
@@ -181,17 +199,19 @@ def direct_memory(model, layers, batch_size, samples, joint, threads=1, on_cpu=T
     batch_size, samples : int
     joint : int
         Samples of the concatenated spectrum that this part makes, or 0.
+    measured : int
+        Samples that go through the model in float32 too.
     threads : int
         And processes that load images.
     on_cpu : bool
         Whether the forward pass is; see `samples_at_work`.
     """
-    fixed, sample, sums = _direct_bytes(model, layers, batch_size, joint, threads, on_cpu)
+    fixed, sample, sums = _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu)
     least = fixed + sums + _smallest_slab(model, layers, samples, joint) * sample
     return min(fixed + sums + samples * sample, least + SLABS_BYTES)
 
 
-def direct_size(memory, model, layers, batch_size, samples, joint, threads=1, on_cpu=True):
+def direct_size(memory, model, layers, batch_size, samples, joint, measured=0, threads=1, on_cpu=True):
     """Samples in a slab and layers in a group, for a part that is gone through in so many bytes of memory.
 
     The parameters are those of `direct_memory`, which is the memory where the whole part is to be one slab.
@@ -202,20 +222,22 @@ def direct_size(memory, model, layers, batch_size, samples, joint, threads=1, on
         The whole part and one layer after the other, where it fits; else a small slab, and as many layers as have
         their sums in memory, one at least.
     """
-    fixed, sample, sums = _direct_bytes(model, layers, batch_size, joint, threads, on_cpu)
+    fixed, sample, sums = _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu)
     if fixed + sums + samples * sample <= memory:
         return samples, len(layers)
     slab = _smallest_slab(model, layers, samples, joint)
     return slab, max(1, min(len(layers), int((memory - fixed - slab * sample) // sums)))
 
 
-def _direct_bytes(model, layers, batch_size, joint, threads, on_cpu):
+def _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu):
     """Of everything but samples and sums; of a sample; of a layer's sums."""
     pixels, (tokens, features) = math.prod(layer_shape(model, 0)), layer_shape(model, 1)
     shapes = [layer_shape(model, layer) for layer in layers]
     scatter = max(8 * t * d**2 for t, d in shapes)
     sums = scatter + max(8 * (t**2 + 2 * t * d) for t, d in shapes)
     weights = 4 * max(layers) * 12 * features**2
+    # The reference's weights, two of its layers, and its differences.
+    reference = bool(measured) * weights + 3 * _differences_bytes(measured, *max(shapes, key=math.prod))
     at_work = samples_at_work(batch_size, threads, tokens, features) if on_cpu else batch_size
     # What is there beside those, one after the other: processes that load images; samples in the model and the
     # chunks of the layer before that are being written; a batch and what is made of it; the sample Gram matrix.
@@ -225,18 +247,19 @@ def _direct_bytes(model, layers, batch_size, joint, threads, on_cpu):
         3 * BATCH_BYTES,
         max(_gram_bytes(joint, t * d, 4 * t * d, 0, threads) for t, d in shapes),
     )
-    return PROCESS_BYTES + weights + work, 4 * max(pixels, tokens * features), sums
+    return PROCESS_BYTES + weights + reference + work, 4 * max(pixels, tokens * features), sums
 
 
 def _smallest_slab(model, layers, samples, joint):
     return min(samples, max(joint, *(batch_rows(*layer_shape(model, layer)) for layer in layers)))
 
 
-def spectra_memory(tokens, features, threads):
+def spectra_memory(tokens, features, threads, measured=0):
     """Peak bytes of the job that makes the spectra of one layer."""
     matrix = 8 * features**2
     block = chunk_length((tokens, features, features), "float64") * matrix
-    return PROCESS_BYTES + 5 * block + 2 * threads * matrix + 3 * matrix + 2 * 8 * tokens * features
+    arrays = 2 * 2 * 8 * tokens * features + _differences_bytes(measured, tokens, features)
+    return PROCESS_BYTES + 7 * block + 3 * threads * matrix + 4 * matrix + arrays
 
 
 def correlation_memory(tokens, features):
@@ -304,8 +327,8 @@ def concatenated_flops(samples, tokens, features):
 
 
 def spectra_flops(tokens, features):
-    """Operations of the eigenvalues of every token's covariance and of the pooled one."""
-    return (tokens + 1) * 4 * features**3 // 3
+    """Operations of the eigenvalues and eigenvectors of every token's covariance and of the pooled one."""
+    return (tokens + 1) * 9 * features**3
 
 
 def correlation_flops(tokens, features):

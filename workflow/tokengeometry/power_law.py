@@ -25,14 +25,17 @@ class PowerLaw:
         The natural logarithm of the fitted λ₁.
     ranks : array of int, (...)
         How many ranks the fit used.
+    within : array of int, (...)
+        How many ranks of the range are resolved.
     resolved : array of int, (...)
-        How many eigenvalues are resolved numerically.
+        How many eigenvalues are.
     """
 
     alpha: np.ndarray
     r2: np.ndarray
     log_amplitude: np.ndarray
     ranks: np.ndarray
+    within: np.ndarray
     resolved: np.ndarray
 
 
@@ -45,8 +48,9 @@ def fit_power_law(eigenvalues, ranks, *, floor=0.0, samples=None, min_ranks=3, w
         In descending order.
     ranks : (int, int)
         First and last rank of the fit, 1-based, both included.
-    floor : float or array, (...)
-        Eigenvalues not above it are rounding; they and what follows them are never fitted.
+    floor : float or array, (..., rank)
+        Eigenvalues not above it are noise and never fitted. Their place among the ranks stays empty: noise of one
+        direction leaves the ranks behind it as they are.
     samples : int, optional
         N; ranks beyond N − 1 are empty by centring and never fitted.
     min_ranks : int
@@ -66,15 +70,14 @@ def fit_power_law(eigenvalues, ranks, *, floor=0.0, samples=None, min_ranks=3, w
     first, last = ranks
     if not 1 <= first < last <= eigenvalues.shape[-1]:
         raise ValueError(f"ranks {first}…{last} are not within 1…{eigenvalues.shape[-1]}")
-    above = eigenvalues > np.maximum(floor, 0)[..., None]
-    resolved = np.where(above.all(axis=-1), eigenvalues.shape[-1], np.argmin(above, axis=-1))
+    resolved = eigenvalues > np.maximum(floor, 0)
     if samples is not None:
-        resolved = np.minimum(resolved, samples - 1)
-    fitted = np.clip(np.minimum(resolved, last) - (first - 1), 0, None)
-    enough = fitted >= max(2, min_ranks)
+        resolved = resolved & (np.arange(1, eigenvalues.shape[-1] + 1) < samples)
+    used = resolved[..., first - 1 : last]
+    within = used.sum(axis=-1)
+    enough = within >= max(2, min_ranks)
 
     rank = np.arange(first, last + 1, dtype=np.float64)
-    used = rank <= resolved[..., None]
     weight = np.where(used, WEIGHTS[weights](rank), 0.0)
     x = np.log(rank)
     y = np.log(np.where(used, eigenvalues[..., first - 1 : last], 1.0))
@@ -92,6 +95,7 @@ def fit_power_law(eigenvalues, ranks, *, floor=0.0, samples=None, min_ranks=3, w
         np.where(enough, -slope, empty),
         np.where(enough, r2, empty),
         np.where(enough, y_mean - slope * x_mean, empty),
-        np.where(enough, fitted, 0),
-        resolved,
+        np.where(enough, within, 0),
+        within,
+        resolved.sum(axis=-1),
     )

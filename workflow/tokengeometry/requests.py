@@ -8,7 +8,7 @@ from tokengeometry import work
 # What needs the network, and comes before anything is known of the model.
 FETCH_RULES = ("model", "dataset")
 # What has work for a GPU.
-GPU_RULES = ("layer", "direct", "moments", "concatenated", "spectra")
+GPU_RULES = ("layer", "noise", "direct", "moments", "concatenated", "spectra")
 # On a cluster two Snakemakes stand around the script: one in the job, one in its step.
 SNAKEMAKE_BYTES = 3 * 10**8
 # The host's side of CUDA: its libraries and its context.

@@ -1,4 +1,4 @@
-"""How much variance rounding alone makes."""
+"""How much variance rounding alone makes, and which eigenvalues that leaves."""
 
 import numpy as np
 
@@ -23,31 +23,65 @@ def rounding_variance(mean_square, dtypes):
     return max(EPSILON[dtype] for dtype in dtypes) ** 2 / 12 * mean_square
 
 
-def eigenvalue_floor(largest, mean_square, size, dtypes, *, samples, dimensions):
-    """The size of eigenvalue that rounding alone makes.
+def noise_below(noise, samples, *, total=None):
+    """How much the noise of later ranks lifts an eigenvalue: β_j = Σ_{k>j} n_k / N; see `eigenvalue_floor`.
 
-    The largest of the covariance of rounding noise, (1 + √(D/N))² of its variance (Marchenko & Pastur 1967), or the
-    error of the symmetric eigensolver, about the matrix's order times ε₆₄ λ₁.
+    Parameters
+    ----------
+    noise : array, (..., rank)
+        n_j, by rank; or less, for ranks of which it is not known.
+    samples : int
+        N.
+    total : array, (...), optional
+        The noise of all directions, where there are more than ranks; by default the sum of `noise`.
+
+    Returns
+    -------
+    array, (..., rank)
+    """
+    total = noise.sum(axis=-1) if total is None else np.asarray(total)
+    return np.clip(total[..., None] - np.cumsum(noise, axis=-1), 0, None) / samples
+
+
+def eigenvalue_floor(noise, below):
+    """The eigenvalues that noise has doubled: what is not above them is more noise than data.
+
+    Noise adds n_j to λ_j, its own variance along the eigenvector; and being correlated with the data by chance, in
+    finitely many samples, it lifts λ_j off the directions below by the factor 1 + β_j/λ_j. The floor is 2 λ where
+    λ + n + β + nβ/λ = 2 λ. Where noise is the same in D directions these are the eigenvalues of the spiked covariance
+    (Baik & Silverstein 2006), and the floor is above the largest eigenvalue of noise alone, (1 + √(D/N))² n
+    (Marchenko & Pastur 1967).
+
+    Parameters
+    ----------
+    noise : array, (..., rank)
+        n_j.
+    below : array, (..., rank)
+        β_j, as of `noise_below`.
+
+    Returns
+    -------
+    array, (..., rank)
+    """
+    both = noise + below
+    return both + np.sqrt(both**2 + 4 * noise * below)
+
+
+def solver_floor(largest, size):
+    """The error of a symmetric eigensolver: about the matrix's order times ε₆₄ λ₁.
 
     Parameters
     ----------
     largest : array, (...)
         λ₁.
-    mean_square : array, (...)
-        The mean over samples and features of x².
     size : int
         The order of the matrix.
-    dtypes : iterable of str
-    samples, dimensions : int
-        N and D.
 
     Returns
     -------
     array, (...)
     """
-    solver = size * np.finfo(np.float64).eps * np.abs(largest)
-    edge = (1 + np.sqrt(dimensions / samples)) ** 2
-    return np.maximum(solver, edge * rounding_variance(mean_square, dtypes))
+    return size * np.finfo(np.float64).eps * np.abs(largest)
 
 
 def product_floor(trace, samples):
@@ -61,7 +95,7 @@ def product_floor(trace, samples):
     Parameters
     ----------
     trace : float
-        Of the covariance: the sum of the eigenvalues.
+        Of the covariance of the features that are multiplied in float32: the sum of its eigenvalues.
     samples : int
         N.
 

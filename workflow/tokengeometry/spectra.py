@@ -1,7 +1,7 @@
-"""Eigenspectra of covariances: of every token, of the averaged token, of all tokens pooled, of all concatenated.
+"""Eigenspectra of covariances: of every token, of the averaged token, and of all tokens pooled.
 
-The covariance is centred and divided by N (Joseph et al. 2023). Eigenvalues come in descending order,
-with a floor below which they are rounding, not data.
+The covariance is centred and divided by N (Joseph et al. 2023). Eigenvalues come in descending order, each with a
+floor below which it is noise, not data.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +11,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tokengeometry import stores
-from tokengeometry.blocks import BLOCK_BYTES, PIECE_LENGTH
-from tokengeometry.errors import StudyError
 from tokengeometry.moments import read_averaged, read_merged, token_blocks
-from tokengeometry.pieces import in_order
-from tokengeometry.rounding import eigenvalue_floor, product_floor
+from tokengeometry.noise import Noise
+from tokengeometry.rounding import eigenvalue_floor, noise_below, solver_floor
 
 
-def eigenvalues(scatter, count, *, device="cpu", threads=1):
-    """Eigenvalues of covariances.
+def eigensystem(scatter, count, *, device="cpu", threads=1):
+    """Eigenvalues and eigenvectors of covariances.
 
     Parameters
     ----------
@@ -35,16 +33,23 @@ def eigenvalues(scatter, count, *, device="cpu", threads=1):
 
     Returns
     -------
-    array, (matrix, rank), float64, descending
+    eigenvalues : array, (matrix, rank), float64, descending
+    eigenvectors : array, (matrix, feature, rank), float64
     """
     if str(device) != "cpu":
         import torch
 
-        values = torch.linalg.eigvalsh(torch.from_numpy(scatter).to(device)).cpu().numpy()
+        values, vectors = (found.cpu().numpy() for found in torch.linalg.eigh(torch.from_numpy(scatter).to(device)))
     else:
+        values, vectors = np.empty(scatter.shape[:2]), np.empty(scatter.shape)
+
+        def solve(index):
+            values[index], vectors[index] = np.linalg.eigh(scatter[index])
+
         with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-            values = np.stack(list(pool.map(np.linalg.eigvalsh, scatter)))
-    return values[:, ::-1] / count
+            for _ in pool.map(solve, range(len(scatter))):
+                pass
+    return values[:, ::-1] / count, vectors[:, :, ::-1]
 
 
 class PooledScatter:
@@ -70,275 +75,64 @@ class PooledScatter:
         self.count += total
 
 
-class Samples:
-    """Samples of several activation stores in a row, up to a number of them.
-
-    Parameters
-    ----------
-    parts : sequence of open activation stores
-    count : int
-        The first so many samples.
-    """
-
-    def __init__(self, parts, count):
-        self._arrays = [part["activations"] for part in parts]
-        self._edges = np.cumsum([0, *map(len, self._arrays)])
-        self.shape = (min(count, int(self._edges[-1])), *self._arrays[0].shape[1:])
-        self.dtype = self._arrays[0].dtype
-
-    def __getitem__(self, samples):
-        start, stop, _ = samples.indices(self.shape[0])
-        values = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        for array, edge in zip(self._arrays, self._edges, strict=False):
-            # A chunk at a time, so that no second copy of the whole slice is ever there.
-            low, high = max(start - edge, 0), min(stop - edge, len(array))
-            step = array.chunks[0]
-            for first in range(low - low % step, high, step):
-                piece = slice(max(first, low), min(first + step, high))
-                values[piece.start + edge - start : piece.stop + edge - start] = array[piece]
-        return values
-
-
-class _OnCPU:
-    """What `concatenated` needs beyond the operators that numpy and torch share, by numpy.
-
-    Parameters
-    ----------
-    products : {"float32", "float64"}
-        In which the sample Gram matrix is multiplied out; it is added up in float64.
-    threads : int
-        Each multiplies pieces of its own.
-    """
-
-    def __init__(self, products, threads):
-        self._products = np.dtype(products)
-        self._threads = threads
-
-    def in_order(self, multiply, pieces):
-        with threadpool_limits(1):
-            yield from in_order(multiply, pieces, self._threads)
-
-    def zeros(self, *shape):
-        return np.zeros(shape)
-
-    def mean(self, values):
-        """Over samples, in the precision of the products."""
-        return values.mean(0, dtype=np.float64).astype(self._products)
-
-    def centred(self, values, origin):
-        return np.subtract(values, origin).astype(self._products, copy=False)
-
-    def total(self, centred):
-        return centred.sum(0, dtype=np.float64)
-
-    def eigenvalues(self, matrix):
-        with threadpool_limits(self._threads):
-            return np.linalg.eigvalsh(matrix)
-
-
-class _OnGPU:
-    """The same in a CUDA device's memory, by torch, all in float64: those of data centres multiply it as fast."""
-
-    def __init__(self, device):
-        import torch
-
-        self._torch, self._device = torch, device
-
-    def in_order(self, multiply, pieces):
-        return map(multiply, pieces)
-
-    def zeros(self, *shape):
-        return self._torch.zeros(shape, dtype=self._torch.float64, device=self._device)
-
-    def mean(self, values):
-        return self._double(values).mean(0)
-
-    def centred(self, values, origin):
-        return self._double(values) - origin
-
-    def total(self, centred):
-        return centred.sum(0)
-
-    def eigenvalues(self, matrix):
-        return self._torch.linalg.eigvalsh(matrix).cpu().numpy()
-
-    def _double(self, values):
-        return self._torch.as_tensor(values).to(self._device, self._torch.float64)
-
-
-def concatenated(activations, *, device="cpu", threads=1, products="float32", block_bytes=BLOCK_BYTES):
-    """Eigenvalues of the covariance of all tokens concatenated: N samples in T·D dimensions.
-
-    They are those of the centred N×N Gram matrix of the samples divided by N, which is summed tile by
-    tile in float64, so that memory holds that matrix and two blocks of samples. Products in float32 change an
-    eigenvalue in its seventh digit, or by less than `tokengeometry.rounding.product_floor`.
-
-    Parameters
-    ----------
-    activations : array-like, (sample, token, feature)
-        Sliced along its first axis only; the slices are arrays or torch tensors.
-    device : torch.device or str
-        "cpu" computes by numpy, without torch; a CUDA device holds the Gram matrix.
-    threads : int
-        Of the CPU: each multiplies pieces of its own.
-    products : {"float32", "float64"}
-        What the CPU multiplies in; a CUDA device multiplies in float64.
-    block_bytes : int
-        Of a block of samples.
-
-    Returns
-    -------
-    eigenvalues : array, (rank,), float64, descending; min(N, T·D) of them
-    mean_square : float
-        The mean of x² over samples, tokens and features.
-
-    Raises
-    ------
-    StudyError
-        If squares of activations are too large for the products.
-    """
-    samples, tokens, features = activations.shape
-    width = tokens * features
-    rows = max(1, block_bytes // (activations.dtype.itemsize * width))
-    edges = np.linspace(0, samples, -(-samples // rows) + 1).astype(int)
-    backend = _OnCPU(products, threads) if str(device) == "cpu" else _OnGPU(device)
-    gram, origins = backend.zeros(samples, samples), {}
-
-    def block(index):
-        values = activations[edges[index] : edges[index + 1]]
-        return values.reshape(len(values), width)
-
-    squares = 0.0
-    parts = [slice(start, start + PIECE_LENGTH) for start in range(0, width, PIECE_LENGTH)]
-    pairs = [(i, j) for i in range(len(edges) - 1) for j in range(i + 1)]
-    for i, j in tqdm(pairs, desc="sample Gram", unit="pair of blocks", mininterval=5):
-        if j == 0:
-            left = block(i)
-        right = left if j == i else block(j)
-
-        def multiply(part, i=i, j=j, left=left, right=right):
-            """A piece's part of the Gram matrix, and what its x² are beyond that of the centred ones."""
-            if i == 0:
-                origins[part.start] = backend.mean(left[:, part])
-            origin = origins[part.start]
-            a = backend.centred(left[:, part], origin)
-            if j == i:
-                # Of a matrix with itself, numpy computes one triangle.
-                return a @ a.T, float(2 * (origin @ backend.total(a)) + len(a) * (origin @ origin))
-            return a @ backend.centred(right[:, part], origin).T, 0.0
-
-        corner = gram[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-        for product, square in backend.in_order(multiply, parts):
-            corner += product
-            squares += square
-        # Before the next blocks are read.
-        del right, multiply, product
-        if j == i:
-            squares += float(corner.trace())
-            del left
-        else:
-            gram[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = corner.T
-    if not np.isfinite(float(gram.trace())):
-        raise StudyError(f"squares of activations are beyond {products}: check the weights and images")
-    row_mean = gram.mean(0)
-    gram -= row_mean[:, None]
-    gram -= row_mean[None, :] - row_mean.mean()
-    values = backend.eigenvalues(gram)[::-1][: min(samples, width)] / samples
-    return values, squares / (samples * width)
-
-
-def write_concatenated(path, parts, count, /, *, device="cpu", threads=1, **attributes):
-    """Write the spectrum of all tokens concatenated, of the first `count` samples of the parts.
-
-    Parameters
-    ----------
-    path : path
-        The store to make: `eigenvalues` (rank,), `floor` ().
-    parts : sequence of open activation stores
-    count : int
-    device, threads
-        See `concatenated`.
-    **attributes
-        Kept with the store.
-    """
-    samples = Samples(parts, count)
-    values, mean_square = concatenated(samples, device=device, threads=threads)
-    dtypes = [parts[0].attributes["compute_dtype"], str(samples.dtype)]
-    save_concatenated(path, values, mean_square, samples.shape, dtypes, **attributes)
-
-
-def save_concatenated(path, values, mean_square, shape, dtypes, /, **attributes):
-    """Write the store of `write_concatenated` from what `concatenated` found.
-
-    Parameters
-    ----------
-    path : path
-    values, mean_square
-        As of `concatenated`.
-    shape : (int, int, int)
-        Samples, tokens and features.
-    dtypes : iterable of str
-        Of the computation and of the activations.
-    **attributes
-        Kept with the store.
-    """
-    samples, tokens, features = shape
-    dimensions = tokens * features
-    floor = eigenvalue_floor(values[0], mean_square, len(values), dtypes, samples=samples, dimensions=dimensions)
-    floor = max(floor, product_floor(values.sum(), samples))
-    with stores.create(path, samples=samples, **attributes) as store:
-        store.write("eigenvalues", values, ("rank",))
-        store.write("floor", floor, ())
-
-
-def write_spectra(path, parts, concatenated_spectrum, /, *, device="cpu", threads=1, **attributes):
+def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, device="cpu", threads=1, **attributes):
     """Write all spectra of a layer.
 
     Parameters
     ----------
     path : path
-        The store to make: `eigenvalues` (token, rank), `floor` (token,), `averaged` (rank,), `averaged_floor` (),
-        `pooled` (rank,), `pooled_floor` (), `concatenated` (concatenated_rank,), `concatenated_floor` ().
+        The store to make: `eigenvalues` and `floor` (token, rank), `averaged` and `averaged_floor` (rank,), `pooled`
+        and `pooled_floor` (rank,), `concatenated` and `concatenated_floor` (concatenated_rank,).
     parts : sequence of open moment stores
     concatenated_spectrum : open store
-        As of `write_concatenated`.
+        As of `tokengeometry.concatenated.write`.
+    differences : open store, optional
+        The measured noise; see `tokengeometry.measured`.
     device, threads
-        Of the eigensolver; see `eigenvalues`.
+        Of the eigensolver; see `eigensystem`.
     **attributes
         Kept with the store.
     """
     dtypes = parts[0].attributes["dtypes"]
+    noise = Noise.of(parts, dtypes, differences)
     tokens, features = parts[0]["mean"].shape
-    values, squares = np.empty((tokens, features)), np.empty(tokens)
-    pooled = PooledScatter()
+    values, floor = np.empty((tokens, features)), np.empty((tokens, features))
+    pooled, squares = PooledScatter(), np.zeros(features)
     progress = tqdm(total=tokens, desc="eigenvalues", unit="token", mininterval=5)
     for block in token_blocks(parts[0]):
         merged = read_merged(parts, block)
-        values[block] = eigenvalues(merged.scatter, merged.count, device=device, threads=threads)
-        squares[block] = values[block].mean(axis=1) + (merged.mean**2).mean(axis=1)
+        values[block], vectors = eigensystem(merged.scatter, merged.count, device=device, threads=threads)
+        mean_square = merged.mean**2 + np.einsum("tff->tf", merged.scatter) / merged.count
+        floor[block] = _floor(values[block], noise.along(vectors, mean_square, block), merged.count)
+        squares += mean_square.sum(axis=0)
         pooled.add(merged)
         progress.update(len(merged.mean))
+        # Before the next tokens are read.
+        del vectors
     progress.close()
-    together = eigenvalues(pooled.scatter[None], pooled.count, device=device)[0]
-    averaged = eigenvalues(read_averaged(parts).scatter, merged.count, device=device)[0]
-    attributes = dict(
-        attributes,
+    averaged, averaged_vectors = eigensystem(read_averaged(parts).scatter, merged.count, device=device)
+    together, vectors = (found[0] for found in eigensystem(pooled.scatter[None], pooled.count, device=device))
+    with stores.create(
+        path,
+        **attributes,
         samples=merged.count,
         tokens=tokens,
         concatenated_samples=concatenated_spectrum.attributes["samples"],
         dtypes=dtypes,
-    )
-
-    def floor(largest, mean_square, count):
-        return eigenvalue_floor(largest, mean_square, features, dtypes, samples=count, dimensions=features)
-
-    with stores.create(path, **attributes) as store:
+    ) as store:
         store.write("eigenvalues", values, ("token", "rank"))
-        store.write("floor", floor(values[:, 0], squares, merged.count), ("token",))
-        store.write("averaged", averaged, ("rank",))
-        # The tokens' roundings are independent, and average out.
-        store.write("averaged_floor", floor(averaged[0], squares.mean() / tokens, merged.count), ())
+        store.write("floor", floor, ("token", "rank"))
+        store.write("averaged", averaged[0], ("rank",))
+        along = noise.along_averaged(averaged_vectors[0], squares / tokens, tokens)
+        store.write("averaged_floor", _floor(averaged[0], along, merged.count), ("rank",))
         store.write("pooled", together, ("rank",))
-        store.write("pooled_floor", floor(together[0], squares.mean(), pooled.count), ())
+        along = noise.along_pooled(vectors, squares / tokens)
+        store.write("pooled_floor", _floor(together, along, pooled.count), ("rank",))
         store.write("concatenated", concatenated_spectrum["eigenvalues"][:], ("concatenated_rank",))
-        store.write("concatenated_floor", concatenated_spectrum["floor"][...], ())
+        store.write("concatenated_floor", concatenated_spectrum["floor"][:], ("concatenated_rank",))
+
+
+def _floor(values, noise, samples):
+    """Of eigenvalues of D×D covariances, from the noise along their eigenvectors, (..., rank) both."""
+    solver = solver_floor(values[..., :1], values.shape[-1])
+    return np.maximum(eigenvalue_floor(noise, noise_below(noise, samples)), solver)

@@ -31,6 +31,8 @@ BRANCH_FIGURES = (
 )
 PAIR_FIGURES = ("train_test", "alpha_summary_trajectories")
 MOST_PARTS = 1000
+# Whose activations are computed in float32 too, where the chain is coarser.
+MEASURED_SAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,18 @@ class Study:
         """How many samples, and how many parts, the spectrum of all tokens concatenated takes."""
         samples = min(self.samples(dataset, split), self.config["concatenated_samples"])
         return samples, len(cut(samples, self.config["samples_per_part"]))
+
+    @property
+    def coarse(self):
+        """Whether anything in the chain is coarser than float32."""
+        activations = self.config["activations"]
+        return self.config["forward"]["precision"] != "float32" or (
+            activations["store"] and activations["dtype"] != "float32"
+        )
+
+    def measured(self, dataset, split):
+        """How many samples of the first part measure the noise of a coarse chain; else 0."""
+        return min(MEASURED_SAMPLES, self.parts(dataset, split)[0][1]) if self.coarse else 0
 
     @property
     def chains(self):

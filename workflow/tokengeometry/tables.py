@@ -76,11 +76,11 @@ def fit_layer(spectra, **fit):
         "token": fit_power_law(spectra["eigenvalues"][:], floor=spectra["floor"][:], samples=samples, **fit),
         "averaged": fit_power_law(spectra["averaged"][:], floor=spectra["averaged_floor"][...], samples=samples, **fit),
         "pooled": fit_power_law(
-            spectra["pooled"][:], floor=spectra["pooled_floor"][...], samples=samples * tokens, **fit
+            spectra["pooled"][:], floor=spectra["pooled_floor"][:], samples=samples * tokens, **fit
         ),
         "concatenated": fit_power_law(
             spectra["concatenated"][:],
-            floor=spectra["concatenated_floor"][...],
+            floor=spectra["concatenated_floor"][:],
             samples=spectra.attributes["concatenated_samples"],
             **fit,
         ),
@@ -117,8 +117,8 @@ def alpha_table(spectra, model, **fit):
 
 
 def _rows(tokens, layer, law, ranks):
-    alpha, r2, fitted, resolved = (np.atleast_1d(v) for v in (law.alpha, law.r2, law.ranks, law.resolved))
-    within = np.clip(np.minimum(resolved, ranks[1]) - ranks[0] + 1, 0, None)
+    found = law.alpha, law.r2, law.ranks, law.within, law.resolved
+    alpha, r2, fitted, within, resolved = (np.atleast_1d(value) for value in found)
     reasons = np.where(
         resolved == 0, "constant", [f"{count} resolved ranks in {ranks[0]}-{ranks[1]}" for count in within]
     )

@@ -23,16 +23,19 @@ def samples_of(study, job):
     return stop - start
 
 
-def made_directly(job):
-    """The rules whose stores a job of direct mode makes, of every layer."""
-    return ("moments",) if "part" in job else ("moments", "concatenated")
+def made_directly(study, job):
+    """The rules whose stores a job of direct mode makes, of a layer."""
+    if "part" in job:
+        return ("moments",)
+    return ("moments", "concatenated", "noise") if _measured(study, job) else ("moments", "concatenated")
 
 
 def _direct(study, model, job):
     """What `tokengeometry.plan` asks of a job of direct mode."""
     batch_size, layers = study.config["compute"]["batch_size"], study.layers(job["model"])
-    joint = _concatenated(study, job) if "concatenated" in made_directly(job) else 0
-    return model, layers, batch_size, samples_of(study, job), joint
+    joint = _concatenated(study, job) if "concatenated" in made_directly(study, job) else 0
+    measured = _measured(study, job) if joint else 0
+    return model, layers, batch_size, samples_of(study, job), joint, measured
 
 
 def _on_cpu(study, gpu):
@@ -67,15 +70,23 @@ def memory(rule, study, model, job, threads=1, gpu=False):
             if _on_cpu(study, gpu):
                 at_work = plan.samples_at_work(at_work, threads, *shape)
             return plan.layer_memory(at_work, *shape)
+        case "noise":
+            measured, shape = _measured(study, job), _shape(model, job)
+            at_work = min(batch_size, measured)
+            if _on_cpu(study, gpu):
+                at_work = plan.samples_at_work(at_work, threads, *shape)
+            return plan.noise_memory(measured, at_work, *shape)
         case "moments":
             return plan.moments_memory(samples_of(study, job), *_shape(model, job))
         case "direct":
             return plan.direct_memory(*_direct(study, model, job), threads, _on_cpu(study, gpu))
         case "concatenated":
             dtype = study.config["activations"]["dtype"]
-            return plan.concatenated_memory(_concatenated(study, job), *_shape(model, job), dtype, threads)
+            return plan.concatenated_memory(
+                _concatenated(study, job), *_shape(model, job), dtype, threads, _measured(study, job)
+            )
         case "spectra":
-            return plan.spectra_memory(*_shape(model, job), threads)
+            return plan.spectra_memory(*_shape(model, job), threads, _measured(study, job))
         case "correlation_matrix":
             return plan.correlation_memory(*_shape(model, job))
         case "cluster_table":
@@ -89,14 +100,16 @@ def memory(rule, study, model, job, threads=1, gpu=False):
 def flops(rule, study, model, job):
     """Operations of a job; 0 where they take no time to speak of."""
     match rule:
-        case "layer":
-            layer, samples = int(job["layer"]), samples_of(study, job)
+        case "layer" | "noise":
+            layer = int(job["layer"])
+            samples = samples_of(study, job) if rule == "layer" else _measured(study, job)
             return plan.chain_flops(model, samples, layer) - plan.chain_flops(model, samples, layer - 1)
         case "direct":
-            model, layers, _, samples, joint = its = _direct(study, model, job)
+            model, layers, _, samples, joint, measured = its = _direct(study, model, job)
             _, group = plan.direct_size(plan.direct_memory(*its), *its)
             forward = plan.chain_flops(model, samples, max(layers))
             shapes = [plan.layer_shape(model, layer) for layer in layers]
+            forward += plan.chain_flops(model, measured, max(layers))
             return -(-len(layers) // group) * forward + plan.sums_flops(samples, joint, shapes)
         case "moments":
             return plan.moments_flops(samples_of(study, job), *_shape(model, job))
@@ -118,7 +131,11 @@ def disk(rule, study, model, job):
             return plan.activation_disk(samples_of(study, job), *shape, study.config["activations"]["dtype"])
         case "direct":
             layers = [job | {"layer": layer} for layer in study.layers(job["model"])]
-            return sum(disk(rule, study, model, its) for its in layers for rule in made_directly(job))
+            return sum(disk(rule, study, model, its) for its in layers for rule in made_directly(study, its))
+        case "noise":
+            # In direct mode, without the layer in float32 from which the next one would follow.
+            arrays = 2 if study.config["activations"]["store"] else 1
+            return plan.noise_disk(_measured(study, job), *_shape(model, job), arrays)
         case "moments":
             return plan.moment_disk(*_shape(model, job))
         case "concatenated":
@@ -135,3 +152,8 @@ def disk(rule, study, model, job):
 
 def _concatenated(study, job):
     return study.concatenated(job["dataset"], job["split"])[0]
+
+
+def _measured(study, job):
+    """Samples that measure the noise of the job's layer, or of all layers."""
+    return study.measured(job["dataset"], job["split"]) if int(job.get("layer", 1)) else 0

@@ -12,7 +12,7 @@ from tokengeometry.figures import style
 @style.applied
 def eigenspectrum_fit(
     eigenvalues: np.ndarray,
-    floor: float,
+    floor: np.ndarray | float,
     ranks: tuple[int, int],
     alpha: float,
     r2: float,
@@ -30,7 +30,8 @@ def eigenspectrum_fit(
         (rank,) float, descending. Those that are not resolved (λ ≤ ``floor``, or rank ≥ ``samples``) are drawn
         faint; where they are too small for the axis, or ≤ 0, a small arrow at its lower end stands for them.
     floor
-        The rounding floor of this spectrum, in the unit of the eigenvalues.
+        (rank,) or of all ranks: what is not above it is noise, in the unit of the eigenvalues. A line, where the axis
+        reaches it.
     ranks
         (first, last) rank of the fit, 1-based and inclusive; only resolved ranks of it were fitted.
     alpha, r2, log_amplitude
@@ -42,7 +43,8 @@ def eigenspectrum_fit(
     """
     eigenvalues = np.asarray(eigenvalues, dtype=float)
     rank = np.arange(1, len(eigenvalues) + 1)
-    resolved = eigenvalues > max(floor, 0.0)
+    floor = np.broadcast_to(np.maximum(floor, 0.0), eigenvalues.shape)
+    resolved = eigenvalues > floor
     if samples is not None:
         resolved &= rank <= samples - 1
     bottom, top = _limits(eigenvalues, resolved)
@@ -61,6 +63,8 @@ def eigenspectrum_fit(
         axes.plot(rank[resolved], eigenvalues[resolved], **dots, label="eigenvalues")
     if faint.any():
         axes.plot(rank[faint], eigenvalues[faint], **faint_dots, label="not resolved")
+    if (floor > bottom).any():
+        axes.plot(rank, floor, color=style.UNRESOLVED, linewidth=0.8, linestyle="--", label="floor of noise")
     if below.any():
         arrows = {**faint_dots, "marker": "v", "markersize": 3}
         axes.plot(
