@@ -23,12 +23,46 @@ MEMORY_ADVICE = (
 )
 
 
+# Between what a data loader says of an error in one of its processes and that process's own traceback.
+_IN_WORKER = "\nOriginal Traceback (most recent call last):\n"
+
+
 class StudyError(Exception):
     """A condition that the user, not a developer, has to change.
 
-    The message is one line: what is wrong, by its name, and what would be right.
+    The message is one line, whatever the names in it: what is wrong, by its name, and what would be right.
     Jobs and the Snakefile print it alone, without a traceback.
     """
+
+    def __init__(self, message):
+        if _IN_WORKER in message:
+            # The traceback ends with the message.
+            message = message.strip().splitlines()[-1].removeprefix(f"{__name__}.StudyError: ")
+        super().__init__(printable(message))
+
+
+def printable(text):
+    """A text, such as a file's name, on one line that any terminal and log takes.
+
+    Line breaks, control characters and bytes that are no text are escaped as Python and shells write them;
+    a backslash stays as it is.
+
+    Parameters
+    ----------
+    text : str or path
+
+    Returns
+    -------
+    str
+    """
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
+
+
+def _escaped(character):
+    if "\udc80" <= character <= "\udcff":
+        # What Python makes of a name's byte that is not UTF-8.
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def explain(error):
@@ -44,10 +78,9 @@ def explain(error):
         One line: what is wrong and what would be right. None where it may be a fault of the code.
     """
     if isinstance(error, StudyError):
-        # A data loader's worker hands it on with its traceback before it; the message is one line.
-        return str(error).strip().splitlines()[-1].removeprefix(f"{StudyError.__module__}.StudyError: ")
+        return str(error)
     if isinstance(error, OSError) and error.errno in ADVICE:
-        name = f"{error.filename}: " if error.filename else ""
+        name = f"{printable(error.filename)}: " if error.filename else ""
         return f"{name}{error.strerror.lower()}; {ADVICE[error.errno]}"
     said = " ".join(str(error).split())
     # torch raises RuntimeError for the CPU's memory, and a subclass of it for the GPU's.

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import StudyError
+from .errors import StudyError, printable
 
 JOURNAL = ".fetching.json"
 CUT_SHORT = "cut_short"
@@ -76,7 +76,11 @@ def undo(folder: Path, is_users: bool) -> None:
             f"delete {_named(left)} and {JOURNAL} there and run again"
         )
     if files:
-        _LOG.warning("%s: a download was cut short; what it left goes to %s, which can be deleted", folder, aside)
+        _LOG.warning(
+            "%s: a download was cut short; what it left goes to %s, which can be deleted",
+            printable(folder),
+            printable(aside),
+        )
     for path in files:
         (aside / path).parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder / path, aside / path)

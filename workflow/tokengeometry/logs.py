@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -28,7 +29,8 @@ def log_to(path):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        log = path.open("a", buffering=1)
+        # A name may hold what is no text.
+        log = path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         sys.exit(f"error: {explain(error) or error}")
     try:
@@ -54,10 +56,18 @@ def _hold(log):
         return
 
 
+def _is_within_line(log):
+    """Whether the log ends with a line that is not at its end, such as a progress bar's."""
+    log.flush()
+    with open(log.name, "rb") as written:
+        written.seek(max(0, written.seek(0, os.SEEK_END) - 1))
+        return written.read(1) not in (b"", b"\n")
+
+
 def _write(log, words):
     """Write the last words to the log, or where its disk is full to where the log's words don't go."""
     try:
-        log.write(words)
+        log.write("\n" * _is_within_line(log) + words)
         log.close()
     except OSError:
         print(words, end="", file=sys.stderr)
