@@ -16,12 +16,17 @@ from .errors import StudyError
 _UNUSABLE = {"VisionDataset", "LSUN", "LSUNClass"}
 
 
-@functools.cache
-def _classes() -> tuple[str, ...]:
+def datasets_folder() -> Path:
+    """The folder of the source of torchvision's data set classes."""
     package = importlib.util.find_spec("torchvision")
     if package is None:
         raise StudyError("torchvision is not installed: data sets are torchvision classes")
-    source = Path(package.submodule_search_locations[0], "datasets", "__init__.py")
+    return Path(package.submodule_search_locations[0], "datasets")
+
+
+@functools.cache
+def _classes() -> tuple[str, ...]:
+    source = datasets_folder() / "__init__.py"
     for node in ast.parse(source.read_text()).body:
         if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["__all__"]:
             exported = ast.literal_eval(node.value)

@@ -1,10 +1,10 @@
-"""The constructors of torchvision's data set classes: which arguments they take, and calling them.
+"""Calling the constructors of torchvision's data set classes.
 
 The workflow itself sets ``root`` (unless the user does), ``download``, ``loader`` and the transforms.
 """
 
-import difflib
-import inspect
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,60 +12,60 @@ import torch
 import torchvision.datasets
 
 from .catalogue import require_dataset_class
-from .errors import StudyError, in_one_line
+from .errors import StudyError, in_one_line, printable
+from .folders import class_folders, pictures
 from .images import load
+from .signatures import parameters_of
+
+_LOG = logging.getLogger(__name__)
 
 # What constructors raise where files are missing or damaged.
 ABSENT = (RuntimeError, FileNotFoundError, NotADirectoryError, EOFError)
 
-_OURS = {"download", "is_valid_file", "loader", "target_transform", "transform", "transforms"}
+
+class _EachFileOnce:
+    """Which pictures a folder with a folder for each class has: torchvision would count hidden and linked ones too."""
+
+    def find_classes(self, directory: str | os.PathLike) -> tuple[list[str], dict[str, int]]:
+        names = class_folders(directory)
+        return names, {name: index for index, name in enumerate(names)}
+
+    @staticmethod
+    def make_dataset(directory, class_to_idx, extensions=None, is_valid_file=None, allow_empty=False):
+        files, left_out = pictures(directory, extensions, allow_empty=allow_empty)
+        for what, count in left_out.items():
+            _LOG.warning("%s: left out %d %s", printable(directory), count, what)
+        return [(path, class_to_idx[class_name]) for path, class_name in files]
+
+
+# By their own names, so that data loaders can hand them to their processes.
+class DatasetFolder(_EachFileOnce, torchvision.datasets.DatasetFolder): ...
+
+
+class ImageFolder(_EachFileOnce, torchvision.datasets.ImageFolder): ...
+
+
+class ImageNet(_EachFileOnce, torchvision.datasets.ImageNet): ...
+
+
+class Country211(_EachFileOnce, torchvision.datasets.Country211): ...
+
+
+class EuroSAT(_EachFileOnce, torchvision.datasets.EuroSAT): ...
+
+
+_OF_FOLDERS = {cls.__name__: cls for cls in (DatasetFolder, ImageFolder, ImageNet, Country211, EuroSAT)}
 
 
 def class_named(class_name: str) -> type:
     """The class of torchvision.datasets; a StudyError that names the nearest where there is none."""
     require_dataset_class(class_name)
-    return getattr(torchvision.datasets, class_name)
+    return _OF_FOLDERS.get(class_name) or getattr(torchvision.datasets, class_name)
 
 
 def folder_of(arguments: Mapping, root: str | Path) -> Path:
     """The folder of a split's files: ``root``, unless its arguments have a ``root`` of their own."""
     return Path(arguments.get("root", root)).expanduser()
-
-
-def parameters_of(dataset_class: type) -> dict[str, inspect.Parameter]:
-    """Parameters of the constructor, with those it hands on to its base classes as ``**kwargs``."""
-    parameters = {}
-    for ancestor in dataset_class.__mro__:
-        if "__init__" not in vars(ancestor):
-            continue
-        own = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
-        for parameter in own:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                parameters.setdefault(parameter.name, parameter)
-        if all(parameter.kind != parameter.VAR_KEYWORD for parameter in own):
-            break
-    return parameters
-
-
-def check_arguments(dataset_class: type, arguments: Mapping) -> None:
-    """Raise StudyError, saying what would be right, unless the constructor takes these arguments."""
-    name = dataset_class.__name__
-    parameters = parameters_of(dataset_class)
-    accepted = [p for p in parameters if p not in _OURS and not p.startswith("_")]
-    for argument, given in arguments.items():
-        if argument not in accepted:
-            nearest = difflib.get_close_matches(str(argument), accepted, n=1)
-            hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-            raise StudyError(f"{name} takes no argument {argument!r}: {hint}it takes {', '.join(accepted)}")
-        # torchvision takes any non-empty string, "false" too, for true.
-        annotation = str if argument == "root" else parameters[argument].annotation
-        for kind in (bool, int, str):
-            if annotation in (kind, kind.__name__) and type(given) is not kind:
-                raise StudyError(f"{name}: argument {argument!r} is {given!r}: it has to be a {kind.__name__}")
-    for argument in accepted:
-        required = parameters[argument].default is inspect.Parameter.empty
-        if required and argument != "root" and argument not in arguments:
-            raise StudyError(f"{name} needs an argument {argument!r}")
 
 
 def construct(dataset_class: type, arguments: Mapping, root: str | Path, download: bool) -> torch.utils.data.Dataset:
@@ -89,7 +89,7 @@ def construct(dataset_class: type, arguments: Mapping, root: str | Path, downloa
     ABSENT
         One of these where files are missing or damaged.
     """
-    parameters = parameters_of(dataset_class)
+    parameters = parameters_of(dataset_class.__name__)
     ours = {"root": str(folder_of(arguments, root)), "loader": load, "download": download}
     keywords = dict(arguments) | {k: v for k, v in ours.items() if k in parameters}
     try:

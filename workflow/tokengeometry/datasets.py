@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from .archives import damaged_idx_files, unverified
-from .constructors import ABSENT, check_arguments, class_named, construct, folder_of
+from .constructors import ABSENT, class_named, construct, folder_of
 from .errors import StudyError, in_one_line
 from .images import image_at
+from .signatures import check_arguments
 
 
 def open_split(class_name: str, arguments: Mapping, root: str | Path) -> torch.utils.data.Dataset:
@@ -38,7 +39,7 @@ def open_split(class_name: str, arguments: Mapping, root: str | Path) -> torch.u
         Unknown class, wrong arguments, missing or damaged files.
     """
     dataset_class = class_named(class_name)
-    check_arguments(dataset_class, arguments)
+    check_arguments(class_name, arguments)
     folder = folder_of(arguments, root)
     for path in damaged_idx_files(dataset_class, folder):
         raise StudyError(

@@ -18,12 +18,13 @@ import torch
 from torchvision.datasets.utils import calculate_md5
 
 from .archives import Archive, archives_of, damaged_idx_files, is_verified_when_opened
-from .constructors import ABSENT, check_arguments, class_named, construct, folder_of, parameters_of
+from .constructors import ABSENT, class_named, construct, folder_of
 from .datasets import open_split
 from .debian import place_fashion_mnist
 from .errors import StudyError, in_one_line
 from .images import image_at
 from .journal import journal, undo
+from .signatures import check_arguments, parameters_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def fetch(
     """
     dataset_class = class_named(class_name)
     for arguments in arguments_by_split.values():
-        check_arguments(dataset_class, arguments)
+        check_arguments(class_name, arguments)
     counts = {}
     with _alone_in(_written(dataset_class, arguments_by_split.values(), root)):
         for split, arguments in arguments_by_split.items():
@@ -99,7 +100,7 @@ def _alone_in(folders: Sequence[Path]) -> Iterator[None]:
 
 
 def _needs_journal(dataset_class: type) -> bool:
-    return "download" in parameters_of(dataset_class) and not is_verified_when_opened(dataset_class)
+    return "download" in parameters_of(dataset_class.__name__) and not is_verified_when_opened(dataset_class)
 
 
 def _present(dataset_class: type, arguments: Mapping, root: str | Path, timeout: float) -> torch.utils.data.Dataset:
@@ -111,7 +112,7 @@ def _present(dataset_class: type, arguments: Mapping, root: str | Path, timeout:
     # Unpacking is not atomic: a killed one leaves half a file that torchvision would take as whole.
     for path in damaged_idx_files(dataset_class, folder):
         path.unlink()
-    if "download" not in parameters_of(dataset_class):
+    if "download" not in parameters_of(dataset_class.__name__):
         return open_split(name, arguments, root)
     with contextlib.suppress(*ABSENT):
         return construct(dataset_class, arguments, root, download=False)
