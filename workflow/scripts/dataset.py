@@ -1,20 +1,27 @@
-"""The files of a data set's split, and how many images it has.
+"""The files of a data set's split, and which images it has.
 
-Out: the files, two folders above a JSON table: the data set's class, the split's arguments, how many images it has.
+Out: the files, two folders above a JSON table: the data set's class, the split's arguments, how many images it has
+and their identity.
 """
 
 import json
 from pathlib import Path
 
+from tokengeometry.constructors import folder_of
+from tokengeometry.datasets import open_split
 from tokengeometry.fetching import fetch
 from tokengeometry.logs import log_to
+from tokengeometry.splits import describe
 from tokengeometry.study import check_dataset
 
 with log_to(snakemake.log[0]):
     description = Path(snakemake.output.description)
     dataset, split = snakemake.wildcards.dataset, snakemake.wildcards.split
     dataset_class, arguments = snakemake.params.dataset_class, snakemake.params.arguments
-    sizes = fetch(dataset_class, {split: arguments}, description.parents[1])
+    root = description.parents[1]
+    sizes = fetch(dataset_class, {split: arguments}, root)
     check_dataset(snakemake.config, dataset, sizes)
-    made = {"class": dataset_class, "arguments": arguments, "images": sizes[split]}
+    # As the jobs that read the images will open it.
+    opened = open_split(dataset_class, arguments, root)
+    made = describe(opened, dataset_class, arguments, folder_of(arguments, root))
     description.write_text(json.dumps(made, indent=1) + "\n")

@@ -24,8 +24,7 @@ with log_to(snakemake.log[0]):
     def chain_in(dtype):
         return load_chain(model, snakemake.input.weights, layers=range(1, max(layers) + 1), device=device, dtype=dtype)
 
-    root = Path(snakemake.input.dataset).parents[1]
-    split = datasets.open_split(params.dataset_class, params.arguments, root)
+    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments)
     start, stop = params.part
     samples = datasets.subset(len(split), stop, params.seed)[start:]
 

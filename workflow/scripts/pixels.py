@@ -12,8 +12,8 @@ from tokengeometry.logs import log_to
 
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())
-    root = Path(snakemake.input.dataset).parents[1]
-    split = datasets.open_split(snakemake.params.dataset_class, snakemake.params.arguments, root)
+    params = snakemake.params
+    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments)
     start, stop = snakemake.params.part
     samples = datasets.subset(len(split), stop, snakemake.params.seed)[start:]
     images = datasets.batches(

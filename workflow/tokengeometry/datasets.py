@@ -17,6 +17,28 @@ from .constructors import ABSENT, class_named, construct, folder_of
 from .errors import StudyError, in_one_line
 from .images import image_at
 from .signatures import check_arguments
+from .splits import require_unchanged
+
+
+def open_described(description: str | Path, class_name: str, arguments: Mapping) -> torch.utils.data.Dataset:
+    """Open a split that has the images of its description.
+
+    Parameters
+    ----------
+    description
+        ``splits/SPLIT.json`` in the folder of the data set.
+    class_name, arguments
+        As of ``open_split``.
+
+    Raises
+    ------
+    StudyError
+        As of ``open_split``; or the split has changed since it was described.
+    """
+    root = Path(description).parents[1]
+    split = open_split(class_name, arguments, root)
+    require_unchanged(split, folder_of(arguments, root), Path(description))
+    return split
 
 
 def open_split(class_name: str, arguments: Mapping, root: str | Path) -> torch.utils.data.Dataset:

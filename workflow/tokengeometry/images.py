@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from .errors import StudyError, in_one_line
+from .splits import images_of
 
 # What Pillow's decoders raise on broken files of its many formats.
 _UNREADABLE = (
@@ -58,11 +59,10 @@ def image_at(dataset: torch.utils.data.Dataset, index: int) -> Image.Image:
 
 
 def _name(dataset: torch.utils.data.Dataset, index: int) -> str:
-    for attribute in ("samples", "imgs", "_samples"):
-        samples = getattr(dataset, attribute, None)
-        if samples is not None and isinstance(samples[index][0], (str, os.PathLike)):
-            return str(samples[index][0])
-    return f"image {index} of {type(dataset).__name__}"
+    listed = images_of(dataset)
+    image = None if listed is None else listed[index]
+    path = image[0] if isinstance(image, (tuple, list)) else image
+    return str(path) if isinstance(path, (str, os.PathLike)) else f"image {index} of {type(dataset).__name__}"
 
 
 def _rgb(image: Image.Image) -> Image.Image:
