@@ -43,6 +43,7 @@ def image_batches(config, description, *, workers):
     branch = only_branch(config)
     dataset = config["datasets"][branch.dataset]
     arguments = dataset["splits"][branch.split]["arguments"]
-    split = datasets.open_split(dataset["class"], arguments, Path("results", "data", branch.dataset))
+    root = Path("results", "data", branch.dataset)
+    split = datasets.open_split(dataset["class"], arguments, root, dataset.get("white"))
     samples = datasets.subset(len(split), config["samples"], config["seed"])
     return datasets.batches(split, samples, description, batch_size=config["compute"]["batch_size"], workers=workers)

@@ -170,6 +170,10 @@ CHANGES = {
         {"datasets.pictures.splits.test.arguments": {"root": "./pictures"}},
         {job("dataset", dataset="pictures", split="test")} | whole(BRANCH),
     ),
+    "white of a data set": (
+        {"datasets.pictures.white": 255},
+        {job("dataset", dataset="pictures", split="test")} | whole(BRANCH),
+    ),
     "image size": ({"models.tiny.image_size": 80}, WITH_MODEL),
     "weights": ({"models.tiny.weights": RANDOM_1}, WITH_MODEL),
     "architecture": ({"models.tiny.architecture": "vit_small_patch16_224"}, WITH_MODEL),

@@ -25,7 +25,7 @@ def described(root, folder, class_name="ImageFolder"):
 
 
 def reopened(description, root):
-    return datasets.open_described(description, "ImageFolder", {"root": str(root)})
+    return datasets.open_described(description, "ImageFolder", {"root": str(root)}, None)
 
 
 def add(root):

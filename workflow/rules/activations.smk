@@ -22,6 +22,7 @@ rule pixels:
         code=code("pixels.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
         arguments=split_arguments,
+        white=split_white,
         seed=config["seed"],
         part=part_range,
         dtype=config["activations"]["dtype"],

@@ -93,6 +93,12 @@ def split_arguments(wildcards):
     )
 
 
+def split_white(wildcards):
+    """The value that is white, where the data set's files do not say it; None where it isn't set."""
+    white = config["datasets"][wildcards.dataset].get("white")
+    return None if white is None else float(white)
+
+
 def part_range(wildcards):
     """The part's samples; the first part's where there is no such wildcard."""
     return study.parts(wildcards.dataset, wildcards.split)[

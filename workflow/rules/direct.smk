@@ -40,6 +40,7 @@ for model, first in product(config["models"], (True, False)):
                 "class"
             ],
             arguments=split_arguments,
+            white=split_white,
             seed=config["seed"],
             part=part_range,
             layers=study.layers(model),

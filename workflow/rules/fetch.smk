@@ -51,5 +51,6 @@ rule dataset:
         code=code("dataset.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
         arguments=split_arguments,
+        white=split_white,
     script:
         "../scripts/dataset.py"

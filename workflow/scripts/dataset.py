@@ -18,10 +18,10 @@ with log_to(snakemake.log[0]):
     description = Path(snakemake.output.description)
     dataset, split = snakemake.wildcards.dataset, snakemake.wildcards.split
     dataset_class, arguments = snakemake.params.dataset_class, snakemake.params.arguments
-    root = description.parents[1]
-    sizes = fetch(dataset_class, {split: arguments}, root)
+    root, white = description.parents[1], snakemake.params.white
+    sizes = fetch(dataset_class, {split: arguments}, root, white=white)
     check_dataset(snakemake.config, dataset, sizes)
     # As the jobs that read the images will open it.
-    opened = open_split(dataset_class, arguments, root)
+    opened = open_split(dataset_class, arguments, root, white)
     made = describe(opened, dataset_class, arguments, folder_of(arguments, root))
     description.write_text(json.dumps(made, indent=1) + "\n")

@@ -24,7 +24,7 @@ with log_to(snakemake.log[0]):
     def chain_in(dtype):
         return load_chain(model, snakemake.input.weights, layers=range(1, max(layers) + 1), device=device, dtype=dtype)
 
-    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments)
+    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments, params.white)
     start, stop = params.part
     samples = datasets.subset(len(split), stop, params.seed)[start:]
 

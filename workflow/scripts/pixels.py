@@ -13,7 +13,7 @@ from tokengeometry.logs import log_to
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())
     params = snakemake.params
-    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments)
+    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments, params.white)
     start, stop = snakemake.params.part
     samples = datasets.subset(len(split), stop, snakemake.params.seed)[start:]
     images = datasets.batches(

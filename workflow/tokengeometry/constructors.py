@@ -3,6 +3,7 @@
 The workflow itself sets ``root`` (unless the user does), ``download``, ``loader`` and the transforms.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -68,7 +69,9 @@ def folder_of(arguments: Mapping, root: str | Path) -> Path:
     return Path(arguments.get("root", root)).expanduser()
 
 
-def construct(dataset_class: type, arguments: Mapping, root: str | Path, download: bool) -> torch.utils.data.Dataset:
+def construct(
+    dataset_class: type, arguments: Mapping, root: str | Path, download: bool, white: float | None = None
+) -> torch.utils.data.Dataset:
     """Call the constructor with a split's arguments and with what the workflow sets itself.
 
     Parameters
@@ -81,6 +84,8 @@ def construct(dataset_class: type, arguments: Mapping, root: str | Path, downloa
         Folder of the files, unless ``arguments`` has a ``root``.
     download
         Whether torchvision may download and unpack what is missing.
+    white
+        Becomes the data set's attribute ``white``; see ``tokengeometry.images.load``.
 
     Raises
     ------
@@ -90,11 +95,14 @@ def construct(dataset_class: type, arguments: Mapping, root: str | Path, downloa
         One of these where files are missing or damaged.
     """
     parameters = parameters_of(dataset_class.__name__)
-    ours = {"root": str(folder_of(arguments, root)), "loader": load, "download": download}
+    loader = functools.partial(load, white=white)
+    ours = {"root": str(folder_of(arguments, root)), "loader": loader, "download": download}
     keywords = dict(arguments) | {k: v for k, v in ours.items() if k in parameters}
     try:
-        return dataset_class(**keywords)
+        dataset = dataset_class(**keywords)
     except ValueError as error:
         raise StudyError(f"{dataset_class.__name__} with {dict(arguments)}: {in_one_line(error)}") from error
     except ModuleNotFoundError as error:
         raise StudyError(f"{dataset_class.__name__} needs the Python package {error.name!r}: install it") from error
+    dataset.white = white
+    return dataset

@@ -20,14 +20,16 @@ from .signatures import check_arguments
 from .splits import require_unchanged
 
 
-def open_described(description: str | Path, class_name: str, arguments: Mapping) -> torch.utils.data.Dataset:
+def open_described(
+    description: str | Path, class_name: str, arguments: Mapping, white: float | None
+) -> torch.utils.data.Dataset:
     """Open a split that has the images of its description.
 
     Parameters
     ----------
     description
         ``splits/SPLIT.json`` in the folder of the data set.
-    class_name, arguments
+    class_name, arguments, white
         As of ``open_split``.
 
     Raises
@@ -36,12 +38,14 @@ def open_described(description: str | Path, class_name: str, arguments: Mapping)
         As of ``open_split``; or the split has changed since it was described.
     """
     root = Path(description).parents[1]
-    split = open_split(class_name, arguments, root)
+    split = open_split(class_name, arguments, root, white)
     require_unchanged(split, folder_of(arguments, root), Path(description))
     return split
 
 
-def open_split(class_name: str, arguments: Mapping, root: str | Path) -> torch.utils.data.Dataset:
+def open_split(
+    class_name: str, arguments: Mapping, root: str | Path, white: float | None = None
+) -> torch.utils.data.Dataset:
     """Open one split whose files are there, with PIL images and without any download.
 
     torchvision's constructors verify CIFAR's checksums before they load its pickles.
@@ -54,6 +58,8 @@ def open_split(class_name: str, arguments: Mapping, root: str | Path) -> torch.u
         Keyword arguments of its constructor.
     root
         Folder of the files, unless ``arguments`` has a ``root``.
+    white
+        The value that is white where a file does not say it; see ``tokengeometry.images.load``.
 
     Raises
     ------
@@ -68,7 +74,7 @@ def open_split(class_name: str, arguments: Mapping, root: str | Path) -> torch.u
             f"{path} fails its checksum in the archive beside it: delete both and fetch {class_name} again"
         )
     try:
-        return construct(dataset_class, arguments, root, download=False)
+        return construct(dataset_class, arguments, root, download=False, white=white)
     except ABSENT as error:
         broken = unverified(dataset_class, folder)
         what = f"{broken}: fetch it again" if broken else f"{folder}: {in_one_line(error)}"
@@ -141,9 +147,10 @@ class Images(torch.utils.data.Dataset):
         RGB image -> float32 (3, height, width).
 
     Item i is the float32 (3, height, width) tensor of sample ``indices[i]``. Images of any mode
-    become RGB as in torchvision and timm, with transparency dropped, but 16-bit grey is scaled to
-    8 bits, where Pillow would clip it; of animations the first frame is taken. An unreadable image
-    is a StudyError that names its file, or else its index in the split.
+    become RGB as in torchvision and timm, with transparency dropped, but deeper grey is scaled to
+    8 bits, where Pillow would clip it, from the split's ``white`` where the file says none; of
+    animations the first frame is taken. An unreadable image is a StudyError that names its file,
+    or else its index in the split.
     """
 
     def __init__(

@@ -36,6 +36,7 @@ def fetch(
     arguments_by_split: Mapping[str, Mapping],
     root: str | Path,
     timeout: float = 10.0,
+    white: float | None = None,
 ) -> dict[str, int]:
     """Make the files of every split present and verified.
 
@@ -49,6 +50,8 @@ def fetch(
         Folder for the files of classes that take ``root`` and were given none.
     timeout
         Seconds to wait for a server's answer, and for each later piece of it.
+    white
+        As of ``open_split``.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def fetch(
     counts = {}
     with _alone_in(_written(dataset_class, arguments_by_split.values(), root)):
         for split, arguments in arguments_by_split.items():
-            dataset = _present(dataset_class, arguments, root, timeout)
+            dataset = _present(dataset_class, arguments, root, timeout, white)
             if len(dataset) == 0:
                 raise StudyError(f"{class_name}: split {split!r} has no images")
             image_at(dataset, 0)
@@ -103,7 +106,9 @@ def _needs_journal(dataset_class: type) -> bool:
     return "download" in parameters_of(dataset_class.__name__) and not is_verified_when_opened(dataset_class)
 
 
-def _present(dataset_class: type, arguments: Mapping, root: str | Path, timeout: float) -> torch.utils.data.Dataset:
+def _present(
+    dataset_class: type, arguments: Mapping, root: str | Path, timeout: float, white: float | None
+) -> torch.utils.data.Dataset:
     """The split, opened where its files are there and downloaded where they are not."""
     name = dataset_class.__name__
     folder = folder_of(arguments, root)
@@ -113,9 +118,9 @@ def _present(dataset_class: type, arguments: Mapping, root: str | Path, timeout:
     for path in damaged_idx_files(dataset_class, folder):
         path.unlink()
     if "download" not in parameters_of(dataset_class.__name__):
-        return open_split(name, arguments, root)
+        return open_split(name, arguments, root, white)
     with contextlib.suppress(*ABSENT):
-        return construct(dataset_class, arguments, root, download=False)
+        return construct(dataset_class, arguments, root, download=False, white=white)
 
     folder.mkdir(parents=True, exist_ok=True)
     archives = archives_of(dataset_class, arguments, folder)
@@ -123,7 +128,7 @@ def _present(dataset_class: type, arguments: Mapping, root: str | Path, timeout:
     try:
         _require_answer(archives, timeout)
         with _socket_timeout(timeout), journalled:
-            return construct(dataset_class, arguments, root, download=True)
+            return construct(dataset_class, arguments, root, download=True, white=white)
     except (*_UNREACHABLE, *ABSENT) as error:
         reason = f"the download failed ({_line(error)})"
         cause = error
@@ -132,7 +137,7 @@ def _present(dataset_class: type, arguments: Mapping, root: str | Path, timeout:
         _LOG.warning("%s: %s; trying Debian's package", name, reason)
         try:
             place_fashion_mnist(archives[0].path.parent, dataset_class.resources)
-            return construct(dataset_class, arguments, root, download=True)
+            return construct(dataset_class, arguments, root, download=True, white=white)
         except StudyError as error:
             reason += f", and so did Debian's package ({error})"
             cause = error
