@@ -70,6 +70,8 @@ def test_jobs_are_those_that_snakemake_counts(small_workflow, tiny):
             "one": {"class": "ImageFolder", "splits": {"all": {"arguments": {"root": "c"}}}},
         },
     }
+    for root in ("a", "b", "c"):
+        (small_workflow.directory / root / "class").mkdir(parents=True)
     small_workflow.configure(SMALL | changes)
     output = small_workflow.run("--dry-run").stdout
     counted = dict(re.findall(r"^(\w+) +(\d+)$", output.split("Job stats:")[1], re.MULTILINE))

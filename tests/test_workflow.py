@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray
-from conftest import OFFLINE, SMALL, Workflow
+from conftest import OFFLINE, SMALL, Workflow, write_pictures
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
@@ -163,7 +163,7 @@ def test_a_dry_run_is_fast_and_needs_neither_torch_nor_network(finished, tmp_pat
     broken.mkdir()
     for package in ("torch", "timm", "torchvision_c", "socket_c"):
         (broken / f"{package}.py").write_text(f"raise ImportError('{package} was imported')")
-    (tmp_path / "config.yaml").write_text((finished.directory / "config.yaml").read_text())
+    (tmp_path / "pictures").symlink_to(finished.directory / "pictures")
     workflow = type(finished)(tmp_path, SMALL)
     start = time.perf_counter()
     output = workflow.run("--dry-run", environment={"PYTHONPATH": str(broken)}).stdout
@@ -206,6 +206,7 @@ def test_temporary_activations_are_gone_after_the_run_and_tables_are_the_same(fi
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        (("datasets", "pictures", "white"), 0, "datasets.pictures.white: 0 is less than"),
         (("samples",), 31, "samples: 31 is more than the 30 images of pictures/test"),
         (("models", "tiny", "layers"), [1, 13], "models.tiny.layers: 13 is beyond the last layer of the model, 12"),
         (("fit", "ranks"), [2, 16], "nothing"),
@@ -238,6 +239,7 @@ def test_names_may_hold_a_plus(tmp_path):
     config = copy.deepcopy(SMALL)
     config["models"] = {"vit+reg": config["models"]["tiny"]}
     config["datasets"] = {"a+b": config["datasets"]["pictures"]}
+    write_pictures(tmp_path / "pictures", count=1)
     workflow = Workflow(tmp_path, config)
     assert (
         "pixels",

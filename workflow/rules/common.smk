@@ -15,6 +15,7 @@ os.environ.update(
     )
 )
 
+from tokengeometry.before_run import check_datasets_before_run
 from tokengeometry.command_line import read_settings
 from tokengeometry.errors import StudyError
 from tokengeometry.fingerprint import fingerprint
@@ -44,6 +45,7 @@ try:
     check_known(config, RESULTS)
     if workflow.is_main_process:
         check_models(config, RESULTS)
+        check_datasets_before_run(config, RESULTS)
 except StudyError as error:
     sys.exit(f"error: {error}")
 
