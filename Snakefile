@@ -64,6 +64,7 @@ rule all:
 
 onstart:
     begin()
+    claim_locks()
 
 
 onsuccess:

@@ -1,7 +1,7 @@
 """A run that is killed anywhere is finished by the same command, to the same bytes."""
 
 import copy
-import fcntl
+import dataclasses
 import os
 import random
 import re
@@ -12,6 +12,7 @@ import time
 
 import pytest
 from conftest import SMALL, Workflow, write_pictures
+from tokengeometry import runs
 
 KILLS = 20
 LOCKS_SAID = "The last run here was killed: its locks are removed"
@@ -140,22 +141,30 @@ def test_a_store_that_a_killed_job_deleted_is_made_again_though_what_followed_is
     assert "pixels" in {rule for rule, _ in workflow.planned()}
 
 
-def test_a_living_run_keeps_its_locks(uninterrupted, tmp_path):
+def test_a_living_run_keeps_its_locks_and_one_of_another_machine_what_may_be_its_own(uninterrupted, tmp_path):
     workflow = Workflow(uninterrupted.copy(tmp_path / "study"), study())
-    (workflow.directory / ".snakemake/locks").mkdir(exist_ok=True)
-    lock = workflow.directory / ".snakemake/locks/0.output.lock"
+    folder = workflow.directory / ".snakemake"
+    (folder / "locks").mkdir(exist_ok=True)
+    lock = folder / "locks/0.output.lock"
     lock.write_text("results/tiny/pictures/test/alpha.csv\n")
     (workflow.branch / "alpha.csv").unlink()
-    with (workflow.directory / ".snakemake/running").open("w") as running:
-        fcntl.flock(running, fcntl.LOCK_SH)
+    here = runs.this_run()
+    record = runs.enter(folder, here)
+    for said in ([], ["login2", "snakemake --unlock"]):
         process = workflow.run("alpha", check=False)
-    assert process.returncode != 0
-    assert "locked" in process.stdout
-    assert lock.exists()
-    process = workflow.run("alpha")
-    assert LOCKS_SAID in process.stdout
+        assert process.returncode != 0
+        assert "locked" in process.stdout
+        lines = [line for line in process.stdout.splitlines() if line.startswith("Locks are left here by ")]
+        assert len(lines) == bool(said)
+        assert all(word in lines[0] for word in said)
+        assert lock.exists()
+        runs.write(record, dataclasses.replace(here, host="login2", boot="another", locks=runs.locks_of([lock])))
+    # What the line advises helps.
+    workflow.run("--unlock")
     assert not lock.exists()
+    workflow.run("alpha")
     assert (workflow.branch / "alpha.csv").exists()
+    assert list((folder / "runs").iterdir()) == [record]
 
 
 WRITER = """

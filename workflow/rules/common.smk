@@ -17,7 +17,7 @@ os.environ.update(
 
 from tokengeometry.before_run import check_datasets_before_run
 from tokengeometry.command_line import read_settings
-from tokengeometry.errors import StudyError
+from tokengeometry.errors import StudyError, explain
 from tokengeometry.fingerprint import fingerprint
 from tokengeometry.model_checks import check_models, planned_content, without_place
 from tokengeometry.requests import ALLOCATOR

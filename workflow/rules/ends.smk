@@ -2,7 +2,6 @@
 import atexit
 import errno
 
-from tokengeometry.errors import explain
 from tokengeometry.running import being_made, folders_of
 from tokengeometry.studies import record
 from tokengeometry.summary import summarise
