@@ -110,6 +110,24 @@ def test_a_missing_permission_is_named_and_nothing_is_lost(finished, tmp_path, w
     stores.verify(target / "part_000.zarr")
 
 
+@pytest.mark.parametrize("locked", [".snakemake", ".snakemake/metadata"])
+def test_records_that_another_user_keeps_to_himself_are_named(finished, tmp_path, locked):
+    workflow = Workflow(finished.copy(tmp_path / "study"), SMALL)
+    folder = workflow.directory / locked
+    # As a umask of 027 leaves it to those of one's group.
+    folder.chmod(0o750)
+    if ROOT:
+        os.chown(folder, 54321, -1)
+    else:
+        folder.chmod(0o550)
+    process = workflow.run("--dry-run", check=False, user=PLAIN_USER)
+    folder.chmod(0o750)
+    assert process.returncode != 0
+    assert "Traceback" not in process.stdout
+    (line,) = errors(process)
+    assert line.startswith(f"error: {locked} is for {'user 54321' if ROOT else folder.owner()} alone to write; run as ")
+
+
 def test_results_on_a_read_only_disk_are_named(finished, tmp_path):
     workflow = Workflow(finished.copy(tmp_path / "study"), SMALL)
     results = workflow.path()

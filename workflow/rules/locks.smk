@@ -1,7 +1,27 @@
 # What other runs left here, or have here: locks and records; and results, perhaps without their records.
 import atexit
+import pwd
 
 from tokengeometry import runs
+
+
+def require_shared(folder):
+    """Stop where another user's run keeps Snakemake's records to itself; Snakemake would end in a traceback."""
+    for path in [folder, *sorted(path for path in folder.glob("*") if path.is_dir())]:
+        if not path.exists() or os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            continue
+        if not os.statvfs(path).f_flag & os.ST_RDONLY:
+            sys.exit(
+                f"error: {path} is for {name_of(path.stat().st_uid)} alone to write; "
+                "run as that user, or in a folder of your own"
+            )
+
+
+def name_of(user):
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def enter_folder(folder):
@@ -12,6 +32,7 @@ def enter_folder(folder):
     path or None
         This run's record; None on a read-only disk, where there are no locks either.
     """
+    require_shared(folder)
     here = runs.this_run()
     try:
         record = runs.enter(folder, here)
