@@ -13,6 +13,7 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/locks.smk"
 include: "workflow/rules/resources.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/fetch.smk"
 
 
@@ -65,6 +66,7 @@ rule all:
 onstart:
     begin()
     claim_locks()
+    require_cluster()
 
 
 onsuccess:

@@ -2,7 +2,7 @@
 from functools import cache
 
 from snakemake.common.tbdstring import TBDString
-from tokengeometry import gpus
+from tokengeometry import gpus, slurm
 from tokengeometry.requests import FETCH_RULES, GPU_RULES, request, threads_worth
 
 
@@ -25,7 +25,10 @@ def gpu_limit():
 def gpu_to_be_had():
     if workflow.local_exec or not workflow.is_main_process:
         return gpu_limit() > 0
-    return gpus.offered_by_slurm()
+    try:
+        return slurm.offers_gpus()
+    except StudyError as error:
+        sys.exit(f"error: {error}")
 
 
 def gpus_of(name):

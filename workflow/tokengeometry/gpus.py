@@ -4,13 +4,9 @@ Light on purpose: the workflow counts GPUs before it has planned anything.
 """
 
 import fcntl
-import functools
 import os
-import shutil
-import subprocess
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 # This process's locks, held to its end: a lock goes when its process does, however it ends.
@@ -39,17 +35,6 @@ def count(environment, devices=Path("/dev")):
     # A number, or the beginning of the UUID of a GPU or of a MIG instance.
     known = [name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < there) for name in names]
     return [*known, False].index(False)
-
-
-@functools.cache
-def offered_by_slurm():
-    """Whether any node of the Slurm cluster has GPUs, as `sinfo` tells."""
-    if shutil.which("sinfo") is None:
-        return False
-    with suppress(OSError, subprocess.SubprocessError):
-        listed = subprocess.run(["sinfo", "-h", "-o", "%G"], capture_output=True, text=True, timeout=60, check=True)
-        return "gpu" in listed.stdout
-    return False
 
 
 def claim(names, folder=None, *, pause=0.5):
