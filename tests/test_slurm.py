@@ -1,5 +1,9 @@
-"""The small study on a real Slurm, started for these tests, with jobs that Slurm kills."""
+"""The small study on a real Slurm, started for these tests: jobs that Slurm kills, a controller away, lost runs.
 
+The cluster has no accounting database, nor the commands that ask it.
+"""
+
+import re
 import subprocess
 import sys
 import time
@@ -14,10 +18,12 @@ from tokengeometry.tables import read
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not() or "Slurm is here")]
 
+ACCOUNTING = ("sacct", "sacctmgr", "sshare")
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with Cluster(tmp_path_factory.mktemp("slurm"), cpus=2, memory_mb=16000, gpus=2) as cluster:
+    with Cluster(tmp_path_factory.mktemp("slurm"), cpus=2, memory_mb=16000, gpus=2, without=ACCOUNTING) as cluster:
         yield cluster
 
 
@@ -35,7 +41,7 @@ def study(cluster, tmp_path):
             process = subprocess.Popen(
                 [str(part) for part in command],
                 cwd=tmp_path,
-                env=cluster.environment | {"OMP_NUM_THREADS": "1"},
+                env=cluster.environment | {"OMP_NUM_THREADS": "1", "SBATCH_ACCOUNT": "physics"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -89,16 +95,18 @@ def cancel_first(cluster, process, comment):
 
 
 def test_jobs_that_slurm_kills_are_repeated_and_the_tables_are_those_of_a_local_run(finished, cluster, study):
-    # The first attempt gets less memory than Python needs.
-    too_little = "correlation_table:mem_mb=40 if attempt == 1 else 600"
+    # The first attempt gets less memory than Python and Snakemake need.
+    too_little = "correlation_table:mem_mb=attempt*120"
     process = study.start("--set-resources", too_little, "--", "alpha", "correlations", "clusters")
     cancelled = cancel_first(cluster, process, "rule_layer_")
     said = finish(study, process)
     jobs = cluster.jobs()
     assert jobs[cancelled].state == "CANCELLED"
     assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in said
-    starved, fed = sorted(number for number, job in jobs.items() if "rule_correlation_table" in job.comment)
-    assert (jobs[starved].state, jobs[fed].state) == ("FAILED", "COMPLETED")
+    starved, *more = sorted(number for number, job in jobs.items() if "rule_correlation_table" in job.comment)
+    assert more
+    assert [jobs[number].state for number in (starved, *more)] == ["FAILED"] * len(more) + ["COMPLETED"]
+    assert [jobs[number].memory for number in (starved, *more)] == ["120M", "240M", "360M"][: len(more) + 1]
     (log,) = (study.directory / ".snakemake" / "slurm_logs").rglob(f"{starved}.log")
     assert "exceeded memory limit" in log.read_text()
     assert str(log) in said
@@ -108,16 +116,27 @@ def test_jobs_that_slurm_kills_are_repeated_and_the_tables_are_those_of_a_local_
 
 
 def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_killed(finished, cluster, study):
-    before = cluster.jobs()
     # The cluster says that it has GPUs; where there is none after all, "auto" is the CPU.
     study.configure(SMALL | {"compute": SMALL["compute"] | {"device": "auto"}})
-    process = study.start("--groups", "pixels=chain", "layer=chain", "--", "activations")
+    arguments = ("--groups", "pixels=chain", "layer=chain", "--", "activations")
+    process = study.start(*arguments)
+    left = first_running(cluster, process, "chain")
+    # As when the connection is lost: its jobs stay in the queue.
+    process.kill()
+    process.wait()
+    before = cluster.jobs()
+    process = study.start(*arguments)
+    wait_for(lambda: "end them: " in (study.directory / "log").read_text())
+    (advice,) = re.findall("end them: (.*)", (study.directory / "log").read_text())
+    assert cluster.jobs()[left].state == "RUNNING"
+    cluster.command(*advice.split())
+    wait_for(lambda: cluster.jobs()[left].state == "CANCELLED")
     cancelled = cancel_first(cluster, process, "chain")
     finish(study, process)
     jobs = {number: job for number, job in cluster.jobs().items() if number not in before}
     assert jobs.pop(cancelled).state == "CANCELLED"
     assert [job.state for job in jobs.values()] == ["COMPLETED"] * 2
-    assert {job.gpus for job in jobs.values()} == {"gres:gpu:1"}
+    assert {(job.gpus, job.account) for job in jobs.values()} == {("gres:gpu:1", "physics")}
     for part in ("part_000", "part_001"):
         made, local = (
             stores.open_store(one.branch / f"activations/layer_02/{part}.zarr")["activations"][:]
@@ -139,8 +158,10 @@ def test_jobs_that_end_with_their_node_or_at_their_time_limit_are_repeated(finis
     cluster.command("scontrol", "update", "NodeName=localhost", "State=RESUME")
     cluster.command("scontrol", "update", f"JobId={lost}", "StartTime=now")
     stopped = first_running(cluster, process, "rule_layer_")
-    # Its processes stand still until its time is over.
+    # Its processes stand still until its time is over, and nobody is there to say so.
     cluster.command("scancel", "--full", "--signal=STOP", stopped)
+    with cluster.controller_away():
+        time.sleep(90)
     said = finish(study, process)
     jobs = cluster.jobs()
     assert jobs[stopped].state == "TIMEOUT"

@@ -35,6 +35,8 @@ class Job(NamedTuple):
 
     state: str
     comment: str
+    memory: str
+    account: str
     gpus: str
 
 
@@ -57,6 +59,8 @@ class Cluster:
         Of the node.
     gpus : int
         That the node says it has; Slurm hands them out, whether they are there or not.
+    without : sequence of str
+        Commands that are not to be found in the cluster's environment.
 
     Attributes
     ----------
@@ -64,9 +68,9 @@ class Cluster:
         The environment in which Slurm's commands find this cluster.
     """
 
-    def __init__(self, folder, *, cpus=2, memory_mb=16000, gpus=0):
+    def __init__(self, folder, *, cpus=2, memory_mb=16000, gpus=0, without=()):
         self.folder = Path(folder).resolve()
-        self.cpus, self.memory_mb, self.gpus = cpus, memory_mb, gpus
+        self.cpus, self.memory_mb, self.gpus, self.without = cpus, memory_mb, gpus, without
         self.daemons = {}
         self.environment = os.environ | {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
@@ -82,8 +86,7 @@ class Cluster:
         try:
             self._start("munged", "--foreground", "--force", *self._munge_options())
             self._wait_for("munged", lambda: (self.folder / "munge.socket").exists())
-            self._start("slurmctld", "-D", "-i", "-f", self.environment["SLURM_CONF"])
-            self._wait_for("slurmctld", lambda: "is UP" in self.command("scontrol", "ping", check=False))
+            self._start_controller()
             self._start("slurmd", "-D", "-N", NODE, "-f", self.environment["SLURM_CONF"])
             self._wait_for("slurmd", lambda: self.command("sinfo", "-h", "-o", "%T") == "idle")
         except BaseException:
@@ -94,14 +97,17 @@ class Cluster:
     def __exit__(self, *_):
         with contextlib.suppress(subprocess.SubprocessError, OSError):
             self.command("scancel", "--user", getpass.getuser(), check=False)
-        for daemon in reversed(self.daemons.values()):
-            daemon.terminate()
-            try:
-                daemon.wait(20)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-        self.daemons.clear()
+        for name in reversed(list(self.daemons)):
+            self._stop(name)
+
+    @contextlib.contextmanager
+    def controller_away(self):
+        """Slurm's controller is stopped, and started again afterwards with what it knew."""
+        self._stop("slurmctld")
+        try:
+            yield
+        finally:
+            self._start_controller()
 
     def command(self, *words, check=True):
         """What a command prints, without the last line's end."""
@@ -114,9 +120,9 @@ class Cluster:
 
     def jobs(self):
         """Slurm's jobs by id, the finished ones too."""
-        rows = self.command("squeue", "--noheader", "--states=all", "--Format=JobID:|,State:|,Comment:|,tres-per-job:")
-        fields = (row.split("|") for row in rows.splitlines())
-        return {int(job): Job(state, comment, gpus) for job, state, comment, gpus in fields}
+        fields = "JobID:|,State:|,Comment:|,MinMemory:|,Account:|,tres-per-job:"
+        rows = self.command("squeue", "--noheader", "--states=all", f"--Format={fields}").splitlines()
+        return {int(job): Job(*values) for job, *values in (row.split("|") for row in rows)}
 
     def processes(self, job):
         """The processes of a job that have not ended."""
@@ -195,6 +201,32 @@ class Cluster:
         real = shutil.which("srun", path=PATH)
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.environment["SLURM_CONF"]} exec {real} "$@"\n')
         srun.chmod(0o755)
+        places = self.environment["PATH"].split(os.pathsep)
+        self.environment["PATH"] = os.pathsep.join(self._without(Path(place)) for place in places)
+
+    def _without(self, place):
+        """A folder of commands; where it has one that is not to be found, a folder of links to all others instead."""
+        if not any((place / command).exists() for command in self.without):
+            return str(place)
+        folder = self.folder / f"commands{str(place).replace('/', '-')}"
+        folder.mkdir(exist_ok=True)
+        for command in place.iterdir():
+            if command.name not in self.without and not (folder / command.name).is_symlink():
+                (folder / command.name).symlink_to(command)
+        return str(folder)
+
+    def _start_controller(self):
+        self._start("slurmctld", "-D", "-i", "-f", self.environment["SLURM_CONF"])
+        self._wait_for("slurmctld", lambda: "is UP" in self.command("scontrol", "ping", check=False))
+
+    def _stop(self, name):
+        daemon = self.daemons.pop(name)
+        daemon.terminate()
+        try:
+            daemon.wait(20)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
 
     def _start(self, *words):
         log = (self.folder / f"{words[0]}.out").open("w")
