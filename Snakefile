@@ -71,3 +71,7 @@ onstart:
 
 onsuccess:
     print_summary()
+
+
+onerror:
+    note_failures()

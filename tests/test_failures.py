@@ -23,8 +23,9 @@ MOMENTS = "results/tiny/pictures/test/moments/layer_01/part_000.zarr"
 
 
 def errors(process):
-    """The lines of a run that a job ended with."""
-    return re.findall(r"^ *(error: .*)$", process.stdout, re.MULTILINE)
+    """The lines of a run that a job ended with, without those that the run itself ends with."""
+    lines = re.findall(r"^ *(error: .*)$", process.stdout, re.MULTILINE)
+    return [line for line in lines if not re.search(r"\. Log: \S+$", line)]
 
 
 @pytest.fixture

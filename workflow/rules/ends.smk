@@ -2,12 +2,15 @@
 import atexit
 import errno
 
+from tokengeometry.failures import failures
 from tokengeometry.running import being_made, folders_of
 from tokengeometry.studies import record
 from tokengeometry.summary import summarise
 
 # They make nothing that is the study's.
 ON_REQUEST = {"plan", "verify"}
+# Once the run has failed: a line for each job that did.
+FAILURES = []
 
 
 def begin():
@@ -34,11 +37,24 @@ def print_summary():
         logger.info(summarise(study, RESULTS))
 
 
+def note_failures():
+    failed = [
+        [(job.rule.name, job.wildcards_dict, job.log[0]) for job in members_of(job)]
+        for job in workflow.scheduler.failed
+    ]
+    FAILURES.extend(failures(failed))
+
+
+def members_of(job):
+    return job.jobs if job.is_group() else [job]
+
+
 def last_words():
     """What is said below all that Snakemake says, and where it calls none of the hooks: lines."""
     made = being_made(folders_of(study, RESULTS))
     if made and workflow.scheduler is None:
         yield f"Another run here is making {made[0]}, which this one needs: wait for its end and run again."
+    yield from FAILURES
 
 
 def print_last_words():
