@@ -32,6 +32,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"
+include: "workflow/rules/free.smk"
 include: "workflow/rules/ends.smk"
 
 

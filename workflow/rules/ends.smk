@@ -1,14 +1,16 @@
 # How a run begins and ends.
 import atexit
 import errno
+import shlex
 
 from tokengeometry.failures import failures
 from tokengeometry.running import being_made, folders_of
+from tokengeometry.space import in_words, not_kept, sizes
 from tokengeometry.studies import record
 from tokengeometry.summary import summarise
 
 # They make nothing that is the study's.
-ON_REQUEST = {"plan", "verify"}
+ON_REQUEST = {"plan", "verify", "free"}
 # Once the run has failed: a line for each job that did.
 FAILURES = []
 
@@ -49,11 +51,27 @@ def members_of(job):
     return job.jobs if job.is_group() else [job]
 
 
+def command(*arguments):
+    """The command for a target of the study that this run has."""
+    words = ["snakemake", *arguments]
+    if workflow.overwrite_configfiles:
+        words += ["--configfile", *map(os.path.relpath, workflow.overwrite_configfiles)]
+    if workflow.config_settings.config:
+        words += ["--config", *workflow.config_settings.config_args]
+    return words
+
+
 def last_words():
     """What is said below all that Snakemake says, and where it calls none of the hooks: lines."""
     made = being_made(folders_of(study, RESULTS))
     if made and workflow.scheduler is None:
         yield f"Another run here is making {made[0]}, which this one needs: wait for its end and run again."
+    elif not (made or workflow.storage_settings.notemp):
+        if unkept := not_kept(study):
+            yield (
+                f"{study.folder}/ has {in_words(sizes(unkept))} that the configuration does not keep; "
+                f"`{shlex.join(command('free', '--cores', '1'))}` deletes them."
+            )
     yield from FAILURES
 
 

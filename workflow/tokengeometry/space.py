@@ -1,0 +1,90 @@
+"""Stores that the configuration says not to keep, though they are there: a run that did keep them has made them."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tokengeometry.errors import naming
+
+
+def not_kept(study):
+    """The stores of finished branches that the configuration doesn't keep.
+
+    In a branch that isn't finished they may be needed; the run that finishes it deletes them.
+
+    Parameters
+    ----------
+    study : tokengeometry.study.Study
+
+    Returns
+    -------
+    dict of str to list of pathlib.Path
+        By what is in them, activations or moments; without those of which there are none.
+    """
+    config = study.config
+    kinds = {
+        "activations": not (config["activations"]["store"] and config["activations"]["keep"]),
+        "moments": not config["moments"]["keep"],
+    }
+    found = {kind: [] for kind, unwanted in kinds.items() if unwanted}
+    for branch in study.branches:
+        folder = Path(study.folder, branch.model, branch.dataset, branch.split)
+        for kind, stores in found.items():
+            its = sorted(folder.glob(f"{kind}/layer_*/part_*.zarr"))
+            if its and _is_finished(folder, study.layers(branch.model)):
+                stores += its
+    return {kind: stores for kind, stores in found.items() if stores}
+
+
+def _is_finished(folder, layers):
+    """Whether all is there that is made from a branch's activations and moments."""
+    made = [folder / name for name in ("alpha.csv", "correlation.csv")]
+    for layer in layers:
+        name = f"layer_{layer:02d}"
+        made += [folder / f"moments/{name}/concatenated.zarr"]
+        made += [folder / f"{kind}/{name}.zarr" for kind in ("spectra", "correlations")]
+    return all(path.exists() for path in made)
+
+
+def sizes(stores):
+    """How many stores of each kind there are, and the bytes of their files."""
+    return {kind: (len(its), sum(map(_bytes_of, its))) for kind, its in stores.items()}
+
+
+def _bytes_of(store):
+    return sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+
+
+def free(study):
+    """Delete the stores that the configuration doesn't keep.
+
+    Parameters
+    ----------
+    study : tokengeometry.study.Study
+
+    Returns
+    -------
+    dict of str to (int, int)
+        By what was in them: how many stores, and their bytes.
+    """
+    unkept = not_kept(study)
+    freed = sizes(unkept)
+    for store in (store for stores in unkept.values() for store in stores):
+        # What has its name is whole, also when this is interrupted.
+        partial = store.with_name(store.name + ".partial")
+        with naming(store):
+            os.replace(store, partial)
+            shutil.rmtree(partial)
+    for folder in {store.parent for stores in unkept.values() for store in stores}:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return freed
+
+
+def in_words(sizes):
+    """As `free` returns them, for people: "9 activations (1.2 GB) and 3 moments (0.4 GB)"."""
+    return " and ".join(f"{count} {kind} ({_size(size)})" for kind, (count, size) in sizes.items())
+
+
+def _size(size):
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
