@@ -97,3 +97,32 @@ def test_a_wrong_setting_of_the_command_line_is_refused_as_in_a_file(argument, m
     with pytest.raises(StudyError, match=f"^{re.escape(message)}") as caught:
         Study(given(argument))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--configfile", "nope.yaml"], "--configfile: there is no file nope.yaml; if it is a target, name it before"),
+        (["--configfile=nope.yaml"], "--configfile: there is no file nope.yaml"),
+        (
+            ["--configfile", "config.yaml", "plan"],
+            "--configfile: there is no file plan; .*: snakemake plan … --configfile",
+        ),
+        (["--configfiles", "config.yaml", "nope.yaml", "--dry-run"], "--configfiles: there is no file nope.yaml"),
+        (["--config", "seed=1", "plan"], "--config: plan is not KEY=VALUE; if it is a target, name it before"),
+        (["--config", "seed"], "--config: seed is not KEY=VALUE"),
+    ],
+)
+def test_what_is_no_file_and_no_setting_is_one_line(small_workflow, arguments, message):
+    process = small_workflow.run(*arguments, check=False)
+    assert process.returncode == 1
+    *_, last = process.stdout.splitlines()
+    assert re.match(f"error: {message}", last)
+    assert "Traceback" not in process.stdout
+
+
+def test_a_target_before_the_options_and_settings_with_signs_are_taken(small_workflow):
+    said = small_workflow.run(
+        "alpha", "--dry-run", "--configfile=config.yaml", "--config", "clusters={count: 3}"
+    ).stdout
+    assert re.search(r"^(local)?rule alpha:", said, re.MULTILINE)
