@@ -111,6 +111,8 @@ A_SPLIT = {"arguments": {"root": "pictures"}}
 A_DATASET = {"class": "ImageFolder", "splits": {"test": A_SPLIT}}
 A_MODEL = SMALL["models"]["tiny"]
 RANDOM_1 = {"source": "random", "seed": 1}
+# Of one part.
+NOISE = {job("noise", **BRANCH, layer=layer) for layer in LAYERS[1:]}
 FROM_LAYER_1 = chain(BRANCH, LAYERS[1:], PARTS) | statistics(BRANCH, LAYERS[1:], PARTS) | LATER
 WITH_MODEL = {job("model", model="tiny")} | whole(BRANCH)
 
@@ -177,8 +179,8 @@ CHANGES = {
     "image size": ({"models.tiny.image_size": 80}, WITH_MODEL),
     "weights": ({"models.tiny.weights": RANDOM_1}, WITH_MODEL),
     "architecture": ({"models.tiny.architecture": "vit_small_patch16_224"}, WITH_MODEL),
-    "precision": ({"forward.precision": "bfloat16"}, FROM_LAYER_1),
-    "dtype of the stores": ({"activations.dtype": "float16"}, whole(BRANCH)),
+    "precision": ({"forward.precision": "bfloat16"}, FROM_LAYER_1 | NOISE),
+    "dtype of the stores": ({"activations.dtype": "float16"}, whole(BRANCH) | NOISE),
     "device": ({"compute.device": "auto"}, set()),
     "batch size": ({"compute.batch_size": 3}, set()),
     "threads": ({"compute.threads": 1}, set()),
@@ -314,7 +316,7 @@ CODE = {
         moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS, concatenated=False) | LATER,
     ),
     "the concatenated spectrum": (
-        {"tokengeometry/spectra.py": ("squares = 0.0", "squares = 0.0 * 1")},
+        {"tokengeometry/concatenated.py": ("row_mean = gram.mean(0)", "row_mean = 1 * gram.mean(0)")},
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
         | drawn(BRANCH, "eigenspectrum_fit"),
@@ -322,6 +324,20 @@ CODE = {
     "the rounding floor of both": (
         {"tokengeometry/rounding.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},
         merged(BRANCH, LAYERS) | LATER,
+    ),
+    "the noise along eigenvectors": (
+        {"tokengeometry/noise.py": ("shared = np.square(", "shared = +np.square(")},
+        {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
+        | FITTED
+        | drawn(BRANCH, "eigenspectrum_fit"),
+    ),
+    "which images are grey": (
+        {"tokengeometry/eight_bit.py": ("TOLERANCE = 1e-2", "TOLERANCE = 1e-3")},
+        EVERY_BRANCH_JOB,
+    ),
+    "the noise of a coarse chain, in a study that has none": (
+        {"tokengeometry/measured.py": ("np.concatenate(list(", "np.concatenate(tuple(")},
+        set(),
     ),
     "the forward pass": (
         {"tokengeometry/models.py": ("def link(self, layer, tokens):", "def link(self, layer, tokens, *, spare=0):")},

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reptrix.alpha import get_alpha
 from tokengeometry.power_law import fit_power_law
 
 
@@ -78,3 +80,30 @@ def test_negative_eigenvalues_of_a_singular_covariance_are_not_resolved():
 def test_a_range_outside_the_spectrum_is_refused(ranks):
     with pytest.raises(ValueError, match=f"ranks {ranks[0]}…{ranks[1]} are not within 1…50"):
         fit_power_law(np.arange(1, 51.0) ** -1, ranks)
+
+
+@pytest.mark.parametrize("decay", [0.7, 1.3, 2.4])
+def test_alpha_is_that_of_the_public_code_of_the_papers_authors(decay):
+    # Two tokens' samples with a knee in their spectrum, as of real layers; the spectrum is reptrix's own too.
+    rng = np.random.default_rng(0)
+    rank = np.arange(1, 161.0)
+    scales = np.sqrt(rank**-decay / (1 + rank / 40))
+    for mixing in np.linalg.qr(rng.normal(size=(2, 160, 160)))[0]:
+        samples = rng.normal(size=(500, 160)) * scales @ mixing + rng.normal(size=160)
+        # It adds 1 to the range that it is given, in place: one is made anew for every call.
+        expected = get_alpha(torch.from_numpy(samples), fit_range=np.arange(10, 100))[0]
+        eigenvalues = np.linalg.eigvalsh(np.cov(samples.T, bias=True))[::-1]
+        law = fit_power_law(eigenvalues, (11, 100), samples=500)
+        assert law.ranks == 90
+        assert law.alpha == pytest.approx(expected, rel=1e-6)
+        # One rank more is another number.
+        assert fit_power_law(eigenvalues, (10, 100), samples=500).alpha != pytest.approx(expected, rel=1e-4)
+
+
+def test_a_rank_of_noise_between_others_leaves_them_in_the_fit():
+    eigenvalues = np.arange(1, 61.0) ** -1.5
+    floor = np.where(np.arange(1, 61) == 20, 1, 0)
+    law = fit_power_law(eigenvalues, (11, 50), floor=np.stack([floor, 0 * floor]), samples=100)
+    assert law.ranks.tolist() == law.within.tolist() == [39, 40]
+    assert law.resolved.tolist() == [59, 60]
+    np.testing.assert_allclose(law.alpha, 1.5)
