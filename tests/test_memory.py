@@ -18,14 +18,12 @@ JOBS = {
     "pixels": """
         from tokengeometry import datasets, stores
         from tokengeometry.activations import write_pixels
-        from torch.utils.data import DataLoader
         # Half of them, for the time that it takes to draw images.
         samples = range(len(stores.open_store(source)["sample"]) // 2)
         split = datasets.open_split("FakeData", {"size": len(samples), "image_size": [3, 64, 64]}, ".")
         model = {"image_size": [64, 64], "in_chans": 3, "patch_size": [4, 4], "grid": [16, 16], "mean": [0.5] * 3,
                  "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 1, "crop_mode": "center"}
-        images = datasets.Images(split, samples, datasets.transform(model))
-        write_pixels(out, DataLoader(images, batch_size=64), model, samples)
+        write_pixels(out, datasets.batches(split, samples, model, batch_size=64, workers=2), model, samples)
     """,
     "layer": """
         import torch

@@ -24,6 +24,17 @@ def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first(workers
     assert list(in_order(wait_for_the_next, range(6), workers)) == list(range(6))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_beside_are_other_threads_with_one_thread_of_torch(workers):
+    def where(piece):
+        return piece, threading.get_ident(), torch.get_num_threads()
+
+    found = list(inferred(where, range(6), workers, beside=True))
+    assert [piece for piece, _, _ in found] == list(range(6))
+    assert threading.get_ident() not in {thread for _, thread, _ in found}
+    assert {threads for _, _, threads in found} == {1}
+
+
 def test_pieces_are_computed_without_gradients_by_one_thread_each():
     weight = torch.ones(3, 3, requires_grad=True)
     found = list(inferred(lambda piece: (piece @ weight, torch.get_num_threads()), torch.ones(4, 2, 3), 2))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from conftest import PRINT_PEAK, REPOSITORY, SMALL
 from tokengeometry import jobs, plan, stores
 from tokengeometry.blocks import CHUNK_BYTES
 from tokengeometry.models import TokenChain, create_model, describe
+from tokengeometry.requests import ALLOCATOR
 from tokengeometry.study import Study
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -229,6 +231,29 @@ def test_memory_of_a_job_is_what_was_planned(tmp_path, rule, shape):
     measure("make")
     peak = int(measure(rule).split()[-1])
     assert 0.5 < peak / getattr(plan, f"{rule}_memory")(*shape) <= 1
+
+
+MEASURE_PIXELS = """
+import sys
+from tokengeometry import datasets
+from tokengeometry.activations import write_pixels
+batch_size, workers = map(int, sys.argv[2:])
+split = datasets.open_split("FakeData", {"size": 6 * batch_size, "image_size": [3, 32, 32]}, ".")
+model = {"image_size": [224, 224], "in_chans": 3, "patch_size": [16, 16], "grid": [14, 14], "mean": [0.5] * 3,
+         "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center"}
+samples = range(len(split))
+images = datasets.batches(split, samples, model, batch_size=batch_size, workers=workers)
+write_pixels(sys.argv[1] + "/p.zarr", images, model, samples)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("batch_size", "workers"), [(4, 1), (128, 2), (64, 8)])
+def test_memory_of_loading_images_is_what_was_planned(tmp_path, batch_size, workers):
+    command = [sys.executable, "-c", MEASURE_PIXELS + PRINT_PEAK, str(tmp_path), str(batch_size), str(workers)]
+    environment = os.environ | ALLOCATOR | {"PYTHONPATH": str(REPOSITORY / "workflow")}
+    said = subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
+    assert 0.5 < int(said.split()[-1]) / plan.pixels_memory(batch_size, 3 * 224 * 224, workers) <= 1
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ A data set is a class of ``torchvision.datasets`` by name and, for each split, t
 of its constructor.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,13 @@ from .archives import damaged_idx_files, unverified
 from .constructors import ABSENT, class_named, construct, folder_of
 from .errors import StudyError, in_one_line
 from .images import image_at
+from .pieces import inferred
 from .signatures import check_arguments
 from .splits import require_unchanged
+
+# Of torchvision's classes, those that one thread at a time may ask for an image: FakeData seeds torch's only generator
+# for it, PCAM opens and closes one HDF5 file. The others read arrays of theirs, or open a file for each image.
+ONE_AT_A_TIME = ("FakeData", "PCAM")
 
 
 def open_described(
@@ -150,7 +157,7 @@ class Images(torch.utils.data.Dataset):
     become RGB as in torchvision and timm, with transparency dropped, but deeper grey is scaled to
     8 bits, where Pillow would clip it, from the split's ``white`` where the file says none; of
     animations the first frame is taken. An unreadable image is a StudyError that names its file,
-    or else its index in the split.
+    or else its index in the split. Threads may ask for items side by side.
     """
 
     def __init__(
@@ -162,18 +169,26 @@ class Images(torch.utils.data.Dataset):
         self.dataset = dataset
         self.indices = indices
         self.transform = transform
+        its_class = type(dataset)
+        known = its_class.__module__.startswith("torchvision.datasets.") and its_class.__name__ not in ONE_AT_A_TIME
+        self._turn = contextlib.nullcontext() if known else threading.Lock()
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, item: int) -> torch.Tensor:
-        return self.transform(image_at(self.dataset, int(self.indices[item])))
+        with self._turn:
+            image = image_at(self.dataset, int(self.indices[item]))
+        return self.transform(image)
 
 
 def batches(
     split: torch.utils.data.Dataset, samples: Sequence[int], model: Mapping, *, batch_size: int, workers: int
-) -> torch.utils.data.DataLoader:
-    """Preprocessed images of these samples in batches: float32 (sample, in_chans, height, width).
+) -> Iterator[torch.Tensor]:
+    """Preprocessed images of these samples in batches, in order: float32 (sample, in_chans, height, width).
+
+    Threads preprocess them, a batch each, beside the caller. Processes would need shared memory and sockets, of which a
+    container or a cluster may have too little, and some systems start them by running the caller's script again.
 
     Parameters
     ----------
@@ -186,7 +201,20 @@ def batches(
     batch_size
         Images in a batch.
     workers
-        Processes that preprocess them.
+        Threads that preprocess them.
+
+    Raises
+    ------
+    StudyError
+        An image cannot be read.
     """
     images = Images(split, samples, transform(model))
-    return torch.utils.data.DataLoader(images, batch_size=batch_size, num_workers=workers)
+    shape = model["in_chans"], *model["image_size"]
+
+    def batch(start: int) -> torch.Tensor:
+        found = torch.empty(min(batch_size, len(images) - start), *shape)
+        for item in range(len(found)):
+            found[item] = images[start + item]
+        return found
+
+    return inferred(batch, range(0, len(images), batch_size), workers, beside=True)

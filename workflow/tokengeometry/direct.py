@@ -56,7 +56,7 @@ def _slab(samples, pixels, tokens, device):
     before, after = (samples * math.prod(shape) for shape in (pixels, tokens))
     length = max(before, after)
     if device.type == "cpu":
-        # The system's and not the heap's: it goes back whole, before processes that load images would share it.
+        # The system's and not the heap's, which keeps what is freed: it goes back whole.
         memory = torch.frombuffer(mmap.mmap(-1, 4 * length), dtype=torch.float32)
     else:
         memory = torch.empty(length, dtype=torch.float32, device=device)
@@ -113,8 +113,8 @@ def analyse(
     workers : int
         Of the forward pass; see `tokengeometry.pieces.inferred`.
     settle : callable, optional
-        Called before memory is taken for a layer's sums, and before `images`, which may fork: what the caller makes of
-        the layers before is to be done by then.
+        Called before memory is taken for a layer's sums, or for images: what the caller makes of the layers before is
+        to be done by then.
 
     Yields
     ------

@@ -35,7 +35,7 @@ def share(batch_size, workers, device, tokens, features):
     return workers, length
 
 
-def in_order(function, pieces, workers, **pool_options):
+def in_order(function, pieces, workers, *, beside=False, **pool_options):
     """What a function makes of every piece, in order, with the memory of two pieces more than there are workers.
 
     Parameters
@@ -43,7 +43,9 @@ def in_order(function, pieces, workers, **pool_options):
     function : callable
     pieces : iterable
     workers : int
-        1 calls it in this thread.
+        1 calls it in this thread, unless `beside`.
+    beside : bool
+        Whether one worker too is another thread, for a caller that has work of its own between the results.
     **pool_options
         Of `concurrent.futures.ThreadPoolExecutor`.
 
@@ -52,7 +54,7 @@ def in_order(function, pieces, workers, **pool_options):
     object
         Its results. An error in it is raised here.
     """
-    if workers == 1:
+    if workers == 1 and not beside:
         yield from map(function, pieces)
         return
     pool = ThreadPoolExecutor(workers, **pool_options)
@@ -69,10 +71,10 @@ def in_order(function, pieces, workers, **pool_options):
         pool.shutdown(cancel_futures=True)
 
 
-def inferred(function, pieces, workers):
+def inferred(function, pieces, workers, *, beside=False):
     """`in_order` for a function of torch's.
 
-    It is called in inference mode; on the CPU, torch has one thread within it, unless there is one worker.
+    It is called in inference mode; on the CPU, torch has one thread within it, unless it is called in this thread.
     """
     import torch
 
@@ -82,7 +84,8 @@ def inferred(function, pieces, workers):
 
     threads = torch.get_num_threads()
     try:
-        yield from in_order(call, pieces, workers, initializer=torch.set_num_threads, initargs=(1,))
+        options = {"initializer": torch.set_num_threads, "initargs": (1,)}
+        yield from in_order(call, pieces, workers, beside=beside, **options)
     finally:
         # A thread's setting is also that of threads to come.
         torch.set_num_threads(threads)

@@ -29,8 +29,8 @@ PROCESS_BYTES = 3 * 2**28
 LIGHT_PROCESS_BYTES = 5 * 2**25
 # The same with umap.
 CLUSTERS_BYTES = 2**29
-# A process that preprocesses images: what it shares with its parent counts as its own.
-WORKER_BYTES = 460 * 2**20
+# Of an image that a thread decodes: five megapixels and their copy.
+IMAGE_BYTES = 2**25
 
 
 def layer_shape(model, layer):
@@ -109,10 +109,15 @@ def pixels_memory(batch_size, image_values, workers):
     image_values : int
         Channels × height × width.
     workers : int
-        Processes that preprocess images; each has its batch, and two wait for it.
+        Threads that preprocess images.
     """
-    batch = 4 * batch_size * image_values
-    return PROCESS_BYTES + 3 * batch + workers * (WORKER_BYTES + 3 * batch)
+    # What is cut into patches and into chunks is copied on the way, and chunks are written.
+    return PROCESS_BYTES + 6 * CHUNK_BYTES + _loading_bytes(batch_size, image_values, workers, 6)
+
+
+def _loading_bytes(batch_size, image_values, workers, taken):
+    """Of images that threads preprocess: a batch each, two that wait, and so many copies of the one that is taken."""
+    return (workers + 2 + taken) * 4 * batch_size * image_values + workers * IMAGE_BYTES
 
 
 def samples_at_work(batch_size, threads, tokens, features):
@@ -202,7 +207,7 @@ def direct_memory(model, layers, batch_size, samples, joint, measured=0, threads
     measured : int
         Samples that go through the model in float32 too.
     threads : int
-        And processes that load images.
+        And threads that load images.
     on_cpu : bool
         Whether the forward pass is; see `samples_at_work`.
     """
@@ -239,10 +244,11 @@ def _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu):
     # The reference's weights, two of its layers, and its differences.
     reference = bool(measured) * weights + 3 * _differences_bytes(measured, *max(shapes, key=math.prod))
     at_work = samples_at_work(batch_size, threads, tokens, features) if on_cpu else batch_size
-    # What is there beside those, one after the other: processes that load images; samples in the model and the
+    # What is there beside those, one after the other: images that are loaded; samples in the model and the
     # chunks of the layer before that are being written; a batch and what is made of it; the sample Gram matrix.
-    work = max(
-        threads * (WORKER_BYTES + 3 * 4 * batch_size * pixels),
+    # Besides, gaps of the heap that one of them leaves and the next can't use.
+    work = 2 * CHUNK_BYTES + max(
+        _loading_bytes(batch_size, pixels, threads, 2),
         _block_bytes(at_work, tokens, features) + _written_bytes(scatter),
         3 * BATCH_BYTES,
         max(_gram_bytes(joint, t * d, 4 * t * d, 0, threads) for t, d in shapes),
