@@ -1,10 +1,16 @@
 """Tables keep a token's number over the layers and say why a value is empty."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import REPOSITORY
+from sklearn.decomposition import PCA
 from tokengeometry import stores
-from tokengeometry.clusters import cluster_trajectories, complete_trajectories
+from tokengeometry.clusters import _start, cluster_trajectories, complete_trajectories
 from tokengeometry.tables import (
     alpha_table,
     cluster_table,
@@ -133,6 +139,54 @@ def test_a_layer_with_gaps_and_a_token_without_any_alpha_are_left_out():
     assert clusters.label[7] == 0
     assert np.isnan(clusters.embedding[7]).all()
     np.testing.assert_array_equal(np.delete(clusters.label, 7), np.delete(np.repeat([3, 1, 2], 30), 7))
+
+
+SEEDED = """
+import hashlib, sys
+import numpy as np
+from tokengeometry.clusters import cluster_trajectories
+
+def found(tokens, layers, spread):
+    points = 1.5 + spread * np.random.default_rng(tokens).normal(size=(tokens, layers))
+    clusters = cluster_trajectories(points, 3, seed=2)
+    return hashlib.md5(clusters.embedding.tobytes() + clusters.label.tobytes()).hexdigest(), set(clusters.label)
+
+shapes = [(5, 4), (16, 8), (33, 2), (58, 1), (49, 12), (300, 12)]
+cases = [(*shape, spread) for shape in shapes for spread in (0, 1e-12, 1e-7, 0.3)] + [(4200, 3, 0.3)]
+for case in cases + cases[:-1][::-1]:
+    hashed, labels = found(*case)
+    assert labels == {1, 2, 3} or case[2] < 0.3, case
+    print(*case, hashed)
+"""
+
+
+@pytest.mark.slow
+def test_the_seed_gives_the_same_plane_and_clusters_for_equal_nearly_equal_few_and_many_tokens():
+    """In a process once more, and in another process with another number of threads."""
+
+    def lines(threads):
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow"), "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-c", SEEDED]
+        return subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout.split(
+            "\n"
+        )
+
+    one, two = lines("1"), lines("2")
+    assert one == two
+    # Each case twice, but for the largest one.
+    assert len(set(one[:-1])) == 25
+
+
+def test_umap_starts_from_the_principal_components():
+    points = planted_trajectories()
+    start = _start(points, seed=0)
+    expected = PCA(2, svd_solver="full").fit_transform(points)
+    expected *= 10 / np.abs(expected).max()
+    for found, component in zip(start.T, expected.T, strict=True):
+        np.testing.assert_allclose(found * np.sign(found @ component), component, atol=1e-3)
+    assert not np.array_equal(start, _start(points, seed=1))
+    equal = _start(np.full((9, 4), 1.7) + 1e-9 * points[:9, :4], seed=0)
+    assert 0 < np.abs(equal).max() < 1e-3
 
 
 def test_a_token_with_an_alpha_at_few_layers_takes_none_from_the_others():

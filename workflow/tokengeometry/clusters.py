@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tokengeometry.errors import StudyError
 
@@ -66,7 +67,7 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
     neighbors, min_dist
         UMAP's `n_neighbors` and `min_dist`.
     seed : int
-        Of UMAP and k-means.
+        Of UMAP, of its start and of k-means: the same one gives the same clusters, whatever the trajectories.
 
     Returns
     -------
@@ -86,8 +87,10 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
     label = np.zeros(len(trajectories), dtype=int)
     if layers.any() and tokens.sum() >= count + 2:
         points = trajectories[np.ix_(tokens, layers)]
-        embedding[tokens] = _plane(points, neighbors, min_dist, seed)
-        found = KMeans(count, n_init=10, random_state=seed).fit_predict(embedding[tokens])
+        # Threads add up in the order in which they are done.
+        with threadpool_limits(1):
+            embedding[tokens] = _plane(points, neighbors, min_dist, seed)
+            found = KMeans(count, n_init=10, random_state=seed).fit_predict(embedding[tokens])
         means = np.array([points[found == index].mean() for index in range(count)])
         label[tokens] = 1 + np.argsort(np.argsort(means))[found]
     return Clusters(embedding, label, layers)
@@ -104,8 +107,7 @@ def _plane(points, neighbors, min_dist, seed):
             min_dist=min_dist,
             random_state=seed,
             n_jobs=1,
-            # The spectral start needs more points than UMAP's plane has axes to spare.
-            init="spectral" if len(points) > 10 else "random",
+            init=_start(points, seed),
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*force_all_finite.*")
@@ -121,6 +123,23 @@ def _plane(points, neighbors, min_dist, seed):
         raise StudyError(
             "numba finds no place to keep what it compiles of UMAP; set NUMBA_CACHE_DIR to a folder that can be written"
         ) from error
+
+
+def _start(points, seed):
+    """Where UMAP begins, (point, 2): the first two principal components, as large as its own start and as noisy.
+
+    Its own one, spectral, is another one each time where points are (nearly) equal: the eigenvectors of their graph are
+    then any of many, and the solver takes some.
+    """
+    centred = points - points.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    components = centred @ directions[:, :-3:-1]
+    start = np.random.default_rng(seed).normal(scale=1e-4, size=(len(points), 2))
+    largest = np.abs(components).max()
+    # UMAP itself takes points in float32: what differs by less is equal.
+    if largest > np.finfo(np.float32).eps * np.abs(points).max():
+        start[:, : components.shape[1]] += components * (10 / largest)
+    return start
 
 
 def _keep_compiled():
