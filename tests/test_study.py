@@ -154,7 +154,7 @@ WRONG = [
     ("fit.ranks", [10, 2000], "fit.ranks: 2000 is beyond the rank 1999 of 2000 centred samples"),
     (f"{SPLITS_KEY}.test.samples", 100, "fit.ranks: 100 is beyond the rank 99 of 100 centred samples"),
     ("concatenated_samples", 50, "beyond the rank 49 of 50 centred samples .concatenated_samples of"),
-    ("fit.min_ranks", 92, "fit.min_ranks: 92 is more than the 91 ranks of fit.ranks"),
+    ("fit.min_ranks", 91, "fit.min_ranks: 91 is more than the 90 ranks of fit.ranks"),
     ("samples", 2_000_001, "samples_per_part: 2000 cuts fashion_mnist/test into 1001 parts"),
     (f"{MODEL_KEY}.layers", [1, 2], "figures.eigenspectrum.layer: 6 is not among"),
     ("figures.eigenspectrum.layer", 13, "figures.eigenspectrum.layer: 13 is not among"),
