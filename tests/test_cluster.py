@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_slurm as plugin
 from conftest import REPOSITORY, SMALL, Workflow
 from snakemake.cli import parse_set_resources
 from snakemake.resources import Resources
@@ -58,6 +59,7 @@ def snakefile(tmp_path, monkeypatch):
 
     def load(*, default=(), rules=(), device="auto", queued=("layer", "alpha_table")):
         warnings = []
+        monkeypatch.setattr(plugin, "get_min_job_age", plugin.get_min_job_age)
         workflow = SimpleNamespace(
             resource_settings=ResourceSettings(
                 default_resources=Resources.parse(list(default), allow_expressions=True),
@@ -214,6 +216,14 @@ def test_an_account_that_nothing_confirms_is_named_and_without_one_nothing_is_as
             commands.add("sacctmgr", "chemistry")
     commands.add("sacctmgr", "chemistry", "physics")
     snakefile(default=account).check()
+
+
+def test_how_long_the_cluster_remembers_jobs_is_known_while_its_controller_is_away(commands, snakefile):
+    commands.add_slurm()
+    commands.add("scontrol", "MaxArraySize            = 1001", "MinJobAge               = 250 sec")
+    snakefile().check()
+    commands.add("scontrol", "Unable to contact slurm controller", status=1)
+    assert plugin.get_min_job_age() == 250
 
 
 def test_what_takes_the_place_of_every_request_is_said(commands, snakefile):

@@ -3,6 +3,7 @@
 The cluster has no accounting database, nor the commands that ask it.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import REPOSITORY, SMALL, Workflow, write_pictures
-from slurm.cluster import Cluster, why_not
+from slurm.cluster import PATH, Cluster, why_not
 from tokengeometry import stores
 from tokengeometry.tables import read
 
@@ -145,7 +146,9 @@ def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_k
         np.testing.assert_allclose(made, local, rtol=1e-5, atol=1e-5)
 
 
-def test_jobs_that_end_with_their_node_or_at_their_time_limit_are_repeated(finished, cluster, study):
+def test_jobs_that_end_with_their_node_or_at_their_time_limit_are_repeated(finished, cluster, study, monkeypatch):
+    # Where sacct is there and knows nothing, it is not asked in place of a controller that is away.
+    monkeypatch.setitem(cluster.environment, "PATH", os.pathsep.join([str(cluster.folder / "bin"), PATH]))
     limit = "layer:runtime=1 if attempt == 1 else 10"
     store = "results/tiny/pictures/test/activations/layer_01/part_000.zarr"
     process = study.start("--set-resources", limit, "--", store)

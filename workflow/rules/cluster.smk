@@ -1,4 +1,5 @@
 # What is asked of a cluster before the first job: that it is there, and has what the jobs are to ask for.
+import snakemake_executor_plugin_slurm as plugin
 from snakemake.exceptions import WorkflowError
 from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.resources import Resource
@@ -104,10 +105,18 @@ def require_cluster():
         require_partitions(partitions)
         require_gpus(partitions, queued)
     require_accounts()
-    # Where none is named, the cluster's default holds; the executor would guess one by sacct, and fail without.
-    workflow.scheduler._executor._fallback_account_arg = ""
+    settle_executor(workflow.scheduler._executor)
     warn_of_replaced()
     warn_of_jobs(left)
+
+
+def settle_executor(executor):
+    """Keep the executor from asking for an accounting database that may not be there."""
+    # Without an account the cluster's default holds. The executor would guess one by sacct, and fail without it.
+    executor._fallback_account_arg = ""
+    # While the controller is away, how long it remembers jobs would be unknown, and sacct be asked in its place.
+    remembered = plugin.get_min_job_age()
+    plugin.get_min_job_age = lambda: remembered
 
 
 def require_partitions(partitions):
