@@ -2,10 +2,14 @@
 
 import os
 import re
+import sys
 
 import pytest
 from conftest import SMALL, Workflow
+from tokengeometry.errors import StudyError
 from tokengeometry.failures import WITHOUT_A_WORD, failures
+from tokengeometry.logs import log_to
+from tqdm import tqdm
 
 
 def written(path, text, seconds=0):
@@ -78,3 +82,16 @@ def test_a_run_ends_with_the_lines_of_its_own_failed_jobs(finished, tmp_path):
         )
         assert process.stdout.count(line) == 1
     assert "of an earlier run" not in process.stdout
+
+
+def stopped(bar):
+    bar.update()
+    raise StudyError("x.zarr is damaged; delete it")
+
+
+def test_an_error_that_stops_a_progress_bar_has_a_line_of_its_own(tmp_path):
+    log = tmp_path / "log"
+    with pytest.raises(SystemExit), log_to(log):
+        stopped(tqdm(total=3, file=sys.stderr))
+    assert log.read_text().endswith("\nerror: x.zarr is damaged; delete it\n")
+    assert failures([[("layer", {}, log)]]) == [f"error: layer: x.zarr is damaged; delete it. Log: {log}"]
