@@ -66,6 +66,7 @@ def test_disk_of_a_study_is_that_of_its_stores(finished, tiny):
 def test_jobs_are_those_that_snakemake_counts(small_workflow, tiny):
     two = {"train": {"arguments": {"root": "a"}, "samples": 40}, "test": {"arguments": {"root": "b"}}}
     changes = {
+        "forward": {"precision": "bfloat16"},
         "models": {"tiny": SMALL["models"]["tiny"] | {"layers": [1, 3]}},
         "datasets": {
             "both": {"class": "ImageFolder", "splits": two},
