@@ -118,7 +118,7 @@ def analyse(chain, count, **options):
 
     options = {"joint": 0, "device": torch.device("cpu"), "sums_device": "cpu", "threads": 1} | options
     found = direct.analyse(batches, chain, LAYERS, np.arange(count), **options)
-    return {layer: (its, joint) for layer, its, joint in found}, asked, images
+    return {layer: (its, joint) for layer, its, joint, _ in found}, asked, images
 
 
 def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
@@ -185,7 +185,7 @@ def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain
         summed.append(len(written))
         add(self, batch)
 
-    def write(layer, its_moments, joint):
+    def write(layer, its_moments, joint, _):
         assert layer not in beside or computed[beside[layer]].wait(10)
         time.sleep(0.3)  # in which the sums would begin
         written.append((layer, its_moments.count, joint is not None))
@@ -265,14 +265,14 @@ def images(start, stop):
     for first in range(start, stop, 10):
         yield torch.randn(10, 256, 588)
 
-def write(layer, its_moments, joint):
+def write(layer, its_moments, joint, _):
     moments.write(f"{sys.argv[1]}/{layer}.zarr", its_moments, dtypes=["float32"])
 
 place = dict(device=torch.device("cpu"), sums_device="cpu", threads=2, workers=2)
 direct.analyse_writing(
     write, images, TokenChain(network), layers, np.arange(samples), size=(samples, 3), joint=samples, **place
 )
-print(plan.direct_memory(describe(network, ""), layers, 64, samples, samples, 2))
+print(plan.direct_memory(describe(network, ""), layers, 64, samples, samples, 0, 2))
 """
 
 

@@ -110,7 +110,7 @@ def test_a_store_fits_in_the_disk_asked_for_and_little_is_left(finished, planned
 
 def test_threads_follow_the_work_up_to_the_most_there_are(study):
     large = [threads_worth(rule, study, VIT_B_8, JOB, 8) for rule in ("pixels", "layer", "moments", "spectra")]
-    assert large == [4, 8, 8, 5]
+    assert large == [4, 8, 8, 8]
     assert threads_worth("layer", study, VIT_B_8, JOB, 3) == 3
     small = VIT_B_8 | {"grid": [4, 4], "embed_dim": 192}
     assert {threads_worth(rule, study, small, JOB, 8) for rule in ("layer", "moments", "spectra")} == {1}
