@@ -151,8 +151,8 @@ def found(tokens, layers, spread):
     clusters = cluster_trajectories(points, 3, seed=2)
     return hashlib.md5(clusters.embedding.tobytes() + clusters.label.tobytes()).hexdigest(), set(clusters.label)
 
-shapes = [(5, 4), (16, 8), (33, 2), (58, 1), (49, 12), (300, 12)]
-cases = [(*shape, spread) for shape in shapes for spread in (0, 1e-12, 1e-7, 0.3)] + [(4200, 3, 0.3)]
+shapes = [(5, 4), (16, 8), (58, 1), (256, 12)]
+cases = [(*shape, spread) for shape in shapes for spread in (0, 1e-12, 0.3)] + [(4200, 3, 0.3)]
 for case in cases + cases[:-1][::-1]:
     hashed, labels = found(*case)
     assert labels == {1, 2, 3} or case[2] < 0.3, case
@@ -164,17 +164,15 @@ for case in cases + cases[:-1][::-1]:
 def test_the_seed_gives_the_same_plane_and_clusters_for_equal_nearly_equal_few_and_many_tokens():
     """In a process once more, and in another process with another number of threads."""
 
-    def lines(threads):
+    def said(threads):
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow"), "OMP_NUM_THREADS": threads}
         command = [sys.executable, "-c", SEEDED]
-        return subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout.split(
-            "\n"
-        )
+        return subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
 
-    one, two = lines("1"), lines("2")
+    one, two = said("1"), said("2")
     assert one == two
     # Each case twice, but for the largest one.
-    assert len(set(one[:-1])) == 25
+    assert len(set(one.splitlines())) == 13
 
 
 def test_umap_starts_from_the_principal_components():
