@@ -46,4 +46,6 @@ def image_batches(config, description, *, workers):
     root = Path("results", "data", branch.dataset)
     split = datasets.open_split(dataset["class"], arguments, root, dataset.get("white"))
     samples = datasets.subset(len(split), config["samples"], config["seed"])
-    return datasets.batches(split, samples, description, batch_size=config["compute"]["batch_size"], workers=workers)
+    return datasets.batches(
+        split, samples, description, batch_size=config["compute"]["batch_size"], workers=workers, **config["images"]
+    )

@@ -46,6 +46,7 @@ SMALL = {
             "splits": {"test": {"arguments": {"root": "pictures"}}},
         }
     },
+    "images": {"crop": "center", "resize": "uint8"},
     "forward": {"precision": "float32"},
     "activations": {"store": True, "dtype": "float32", "keep": True},
     "moments": {"keep": True},

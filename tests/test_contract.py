@@ -176,6 +176,8 @@ CHANGES = {
         {"datasets.pictures.white": 255},
         {job("dataset", dataset="pictures", split="test")} | whole(BRANCH),
     ),
+    "crop of the images": ({"images.crop": "none"}, whole(BRANCH)),
+    "resize of the images": ({"images.resize": "float"}, whole(BRANCH)),
     "image size": ({"models.tiny.image_size": 80}, WITH_MODEL),
     "weights": ({"models.tiny.weights": RANDOM_1}, WITH_MODEL),
     "architecture": ({"models.tiny.architecture": "vit_small_patch16_224"}, WITH_MODEL),
@@ -190,6 +192,7 @@ CHANGES = {
     "order of keys": (
         {
             "fit": dict(reversed(SMALL["fit"].items())),
+            "images": dict(reversed(SMALL["images"].items())),
             "clusters": dict(reversed(SMALL["clusters"].items())),
             "models.tiny.weights": dict(reversed(SMALL["models"]["tiny"]["weights"].items())),
             "models.tiny.layers": [2, 0, 1],

@@ -120,6 +120,8 @@ WRONG = [
     (f"{SPLITS_KEY}.test.samples", 1, f"{SPLITS_KEY}.test.samples: 1 is less than the minimum of 2"),
     # Choices.
     ("fit.weights", "none", "fit.weights: 'none' is not one of"),
+    ("images.crop", "middle", "images.crop: 'middle' is not one of"),
+    ("images.resize", "uint16", "images.resize: 'uint16' is not one of"),
     ("forward.precision", "float64", "forward.precision: 'float64' is not one of"),
     ("activations.dtype", "bfloat16", "activations.dtype: 'bfloat16' is not one of"),
     ("compute.device", "tpu", "compute.device: 'tpu' is not one of"),

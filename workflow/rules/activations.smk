@@ -23,6 +23,7 @@ rule pixels:
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
         arguments=split_arguments,
         white=split_white,
+        images=in_order(config["images"]),
         seed=config["seed"],
         part=part_range,
         dtype=config["activations"]["dtype"],

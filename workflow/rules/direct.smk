@@ -41,6 +41,7 @@ for model, first in product(config["models"], (True, False)):
             ],
             arguments=split_arguments,
             white=split_white,
+            images=in_order(config["images"]),
             seed=config["seed"],
             part=part_range,
             layers=study.layers(model),

@@ -35,7 +35,8 @@ with log_to(snakemake.log[0]):
 
     def patches(first, last):
         whole = batch_size - batch_size % length
-        for images in datasets.batches(split, samples[first:last], model, batch_size=whole, workers=snakemake.threads):
+        place = dict(batch_size=whole, workers=snakemake.threads)
+        for images in datasets.batches(split, samples[first:last], model, **place, **params.images):
             kinds[first : first + len(images)] = eight_bit.kinds(images, model["mean"], model["std"])
             first += len(images)
             yield from patchify(images, model["patch_size"]).split(length)

@@ -17,7 +17,12 @@ with log_to(snakemake.log[0]):
     start, stop = snakemake.params.part
     samples = datasets.subset(len(split), stop, snakemake.params.seed)[start:]
     images = datasets.batches(
-        split, samples, model, batch_size=snakemake.config["compute"]["batch_size"], workers=snakemake.threads
+        split,
+        samples,
+        model,
+        batch_size=snakemake.config["compute"]["batch_size"],
+        workers=snakemake.threads,
+        **snakemake.params.images,
     )
     write_pixels(
         snakemake.output.store,
@@ -27,5 +32,6 @@ with log_to(snakemake.log[0]):
         dtype=snakemake.params.dtype,
         seed=snakemake.params.seed,
         layer="00",
+        **snakemake.params.images,
         **dict(snakemake.wildcards.items()),
     )

@@ -13,6 +13,8 @@ import numpy as np
 import timm.data
 import torch
 from PIL import Image
+from torchvision import transforms
+from torchvision.transforms.functional import to_tensor
 
 from .archives import damaged_idx_files, unverified
 from .constructors import ABSENT, class_named, construct, folder_of
@@ -116,29 +118,42 @@ def subset(size: int, samples: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(size)[:samples].astype(np.int64)
 
 
-def transform(model: Mapping) -> Callable[[Image.Image], torch.Tensor]:
-    """timm's own evaluation transform for a model.
+def transform(model: Mapping, *, crop: str = "center", resize: str = "uint8") -> Callable[[Image.Image], torch.Tensor]:
+    """What makes a model's input of an image; by default timm's own evaluation transform.
 
     Parameters
     ----------
     model
         ``image_size`` [height, width] in pixels, ``in_chans``, ``mean`` and ``std`` (one for each
         channel), ``interpolation``, ``crop_pct`` and ``crop_mode``, as in model.json.
+    crop
+        "center": as timm does for the model, which may cut off the border; "none": the whole image is resized to the
+        input's height and width, whatever its own proportions.
+    resize
+        "uint8": by Pillow, to whole grey levels; "float": in floating point, unrounded, and cut to black and white
+        where the interpolation leaves their range.
 
     Returns
     -------
     RGB image -> float32 (in_chans, height, width), normalised.
     """
     height, width = model["image_size"]
-    return timm.data.create_transform(
+    # Of timm's ways to crop, the one that keeps no proportions.
+    whole = {"crop_pct": 1.0, "crop_mode": "squash"}
+    cropped = whole if crop == "none" else {key: model[key] for key in whole}
+    by_timm = timm.data.create_transform(
         input_size=(model["in_chans"], height, width),
         is_training=False,
         interpolation=model["interpolation"],
         mean=tuple(model["mean"]),
         std=tuple(model["std"]),
-        crop_pct=model["crop_pct"],
-        crop_mode=model["crop_mode"],
+        **cropped,
     )
+    if resize == "uint8":
+        return by_timm
+    # timm's steps take a tensor as well as an image.
+    *resizing, normalise = by_timm.transforms
+    return transforms.Compose([to_tensor, *resizing, lambda image: image.clamp(0, 1), normalise])
 
 
 class Images(torch.utils.data.Dataset):
@@ -183,7 +198,13 @@ class Images(torch.utils.data.Dataset):
 
 
 def batches(
-    split: torch.utils.data.Dataset, samples: Sequence[int], model: Mapping, *, batch_size: int, workers: int
+    split: torch.utils.data.Dataset,
+    samples: Sequence[int],
+    model: Mapping,
+    *,
+    batch_size: int,
+    workers: int,
+    **preprocessing: str,
 ) -> Iterator[torch.Tensor]:
     """Preprocessed images of these samples in batches, in order: float32 (sample, in_chans, height, width).
 
@@ -202,13 +223,15 @@ def batches(
         Images in a batch.
     workers
         Threads that preprocess them.
+    **preprocessing
+        ``crop`` and ``resize`` of ``transform``.
 
     Raises
     ------
     StudyError
         An image cannot be read.
     """
-    images = Images(split, samples, transform(model))
+    images = Images(split, samples, transform(model, **preprocessing))
     shape = model["in_chans"], *model["image_size"]
 
     def batch(start: int) -> torch.Tensor:
