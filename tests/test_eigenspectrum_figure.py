@@ -47,3 +47,13 @@ def test_without_a_fit_the_spectrum_is_drawn_and_the_reason_given(tmp_path):
         assert [text.get_text() for text in figure.axes[0].texts] == [f"no fit: {reason}"]
         assert not any(label.startswith("fit: ") for label in labels(figure))
         draw(figure, tmp_path)
+
+
+def test_the_floor_is_a_line_where_the_axis_reaches_it():
+    values = spectrum()
+    floor = values[29] * np.linspace(2, 1, len(values))
+    figure = eigenspectrum_fit(values, floor, (11, 50), 1.4, 1.0, 0.7, "")
+    np.testing.assert_array_equal(line(figure, "floor of noise").get_ydata(), floor)
+    resolved = line(figure, "eigenvalues").get_xdata()
+    np.testing.assert_array_equal(resolved, np.flatnonzero(values > floor) + 1)
+    assert "floor of noise" not in labels(eigenspectrum_fit(values, 1e-30, (11, 50), 1.4, 1.0, 0.7, ""))

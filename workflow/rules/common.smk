@@ -236,7 +236,7 @@ def kept_stores(_wildcards):
         paths.append(MOMENTS)
     stores = every_store(*paths)
     if study.coarse:
-        stores += [path for path in every_store(NOISE) if "/layer_00." not in path]
+        stores += [path for path in every_store(NOISE) if "layer_00." not in path]
     return stores
 
 

@@ -265,7 +265,7 @@ def spectra_memory(tokens, features, threads, measured=0):
     matrix = 8 * features**2
     block = chunk_length((tokens, features, features), "float64") * matrix
     arrays = 2 * 2 * 8 * tokens * features + _differences_bytes(measured, tokens, features)
-    return PROCESS_BYTES + 7 * block + 3 * threads * matrix + 4 * matrix + arrays
+    return PROCESS_BYTES + 5 * block + 2 * threads * matrix + 3 * matrix + arrays
 
 
 def correlation_memory(tokens, features):
