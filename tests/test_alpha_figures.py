@@ -13,6 +13,7 @@ from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_traje
 from tokengeometry.figures.alpha_trajectories import alpha_trajectories
 from tokengeometry.figures.curves import KINDS
 from tokengeometry.figures.train_test import train_test
+from tokengeometry.figures.undefined import undefined_alpha
 
 # α trajectories
 
@@ -54,6 +55,15 @@ def test_cls_curve_starts_at_layer_1():
     assert list(curve.get_xdata()) == [1, 2, 3]
     assert list(curve.get_ydata()) == alpha.loc[alpha["name"] == "cls", "alpha"].tolist()
     assert to_rgb(curve.get_color()) == to_rgb(style.CLS)
+
+
+def test_reasons_that_differ_in_a_number_are_said_once_with_its_range():
+    alpha = alpha_table()
+    missing = alpha[(alpha["kind"] == "spatial") & (alpha["layer"] == 0)].index[:4]
+    alpha.loc[missing, "alpha"] = np.nan
+    alpha.loc[missing, "reason"] = ["3 resolved ranks in 11-100", "29 resolved ranks in 11-100", "constant", "constant"]
+    (sentence,) = [words for words in undefined_alpha(alpha, ("spatial",)) if words.startswith("layer 0:")]
+    assert sentence.endswith("(3–29 resolved ranks in 11-100, constant)")
 
 
 def test_undefined_alpha_is_said_with_its_count_and_reason():

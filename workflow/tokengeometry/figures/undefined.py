@@ -1,5 +1,7 @@
 """Sentences that say what a figure cannot show: α, correlation or cluster without a value."""
 
+import re
+
 import pandas as pd
 
 from tokengeometry.tables import TOGETHER
@@ -62,5 +64,17 @@ def layers_in_words(layers: list[int]) -> str:
 
 
 def _reasons(rows: pd.DataFrame) -> str:
-    reasons = sorted({str(reason) for reason in rows["reason"].dropna() if str(reason)})
+    """The different reasons in brackets; those that differ in a leading number only are one, with its range."""
+    numbers: dict[str, list[int]] = {}
+    for reason in {str(reason) for reason in rows["reason"].dropna() if str(reason)}:
+        number, words = re.fullmatch(r"(\d* ?)(.*)", reason, re.DOTALL).groups()
+        numbers.setdefault(words, []).extend([int(number)] if number.strip() else [])
+    reasons = sorted(f"{_span(found)}{words}" for words, found in numbers.items())
     return f" ({', '.join(reasons)})" if reasons else ""
+
+
+def _span(numbers: list[int]) -> str:
+    if not numbers:
+        return ""
+    low, high = min(numbers), max(numbers)
+    return f"{low} " if low == high else f"{low}–{high} "
