@@ -135,6 +135,17 @@ def test_classes_of_torchvision_that_share_something_give_one_image_at_a_time():
     assert found == set(datasets.ONE_AT_A_TIME)
 
 
+def test_files_of_a_folder_are_read_side_by_side(split):
+    together, loader = threading.Barrier(2), split.loader
+
+    def load_two(path):
+        together.wait(20)
+        return loader(path)
+
+    split.loader = load_two
+    assert sum(map(len, load(split, range(40), 1, 2))) == 40
+
+
 def test_a_class_that_is_not_torchvisions_gives_one_image_at_a_time():
     class Alone:
         lock = threading.Lock()

@@ -39,7 +39,7 @@ class _EachFileOnce:
         return [(path, class_to_idx[class_name]) for path, class_name in files]
 
 
-# By their own names, so that data loaders can hand them to their processes.
+# By their own names, which messages say.
 class DatasetFolder(_EachFileOnce, torchvision.datasets.DatasetFolder): ...
 
 
