@@ -24,10 +24,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import yaml
-from tokengeometry import plan
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.figures.style import save
-from tokengeometry.requests import ALLOCATOR
+from tokengeometry.operations import cost
+from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.tables import TOKENS
 
 from bench import workflow
@@ -40,7 +40,7 @@ PYTHONPATH = os.pathsep.join(str(workflow.REPOSITORY / folder) for folder in (""
 PARTIAL = "bench.partial.json"
 COMPILE = """
 import numpy
-from tokengeometry.clusters import cluster_trajectories
+from tokengeometry.geometry.clusters import cluster_trajectories
 cluster_trajectories(numpy.random.default_rng(0).normal(size=(20, 3)), 2)
 """
 # Python, torch, and what no formula counts.
@@ -90,11 +90,11 @@ class Bench:
     def needs(self, samples, image_size):
         """Bytes of disk and of memory that a size takes: those of the study with stores, and of the naive way."""
         model = self.models[image_size]
-        shapes = [plan.layer_shape(model, layer) for layer in workflow.analysed_layers(self.config)]
-        every = [plan.layer_shape(model, layer) for layer in range(model["depth"] + 1)]
+        shapes = [cost.layer_shape(model, layer) for layer in workflow.analysed_layers(self.config)]
+        every = [cost.layer_shape(model, layer) for layer in range(model["depth"] + 1)]
         dtype = self.config["activations"]["dtype"]
-        disk = sum(plan.activation_disk(samples, *shape, dtype) for shape in every)
-        disk += sum(2 * plan.moment_disk(*shape) for shape in shapes)
+        disk = sum(cost.activation_disk(samples, *shape, dtype) for shape in every)
+        disk += sum(2 * cost.moment_disk(*shape) for shape in shapes)
         values = [samples * tokens * features for tokens, features in shapes]
         # All layers in float32; besides, of the largest, its flattened copy in float32 and in float64.
         memory = 4 * sum(values) + 12 * max(values)
@@ -188,7 +188,7 @@ class Bench:
 
     def _add(self, what, samples, image_size, *costs):
         model = self.models[image_size]
-        tokens, _ = plan.layer_shape(model, model["depth"])
+        tokens, _ = cost.layer_shape(model, model["depth"])
         self.measurements.append(Measurement(what, samples, image_size, tokens, *costs))
         self.save(self.found())
 

@@ -11,7 +11,7 @@ import timm
 import torch
 import yaml
 from safetensors.torch import load_file
-from tokengeometry import datasets
+from tokengeometry.data import splits
 
 from bench.workflow import only_branch
 
@@ -44,8 +44,8 @@ def image_batches(config, description, *, workers):
     dataset = config["datasets"][branch.dataset]
     arguments = dataset["splits"][branch.split]["arguments"]
     root = Path("results", "data", branch.dataset)
-    split = datasets.open_split(dataset["class"], arguments, root, dataset.get("white"))
-    samples = datasets.subset(len(split), config["samples"], config["seed"])
-    return datasets.batches(
+    split = splits.open_split(dataset["class"], arguments, root, dataset.get("white"))
+    samples = splits.subset(len(split), config["samples"], config["seed"])
+    return splits.batches(
         split, samples, description, batch_size=config["compute"]["batch_size"], workers=workers, **config["images"]
     )

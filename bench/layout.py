@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from tokengeometry import stores
-from tokengeometry.blocks import chunk_length
+from tokengeometry.storage import zarr_store
+from tokengeometry.storage.chunk_sizes import chunk_length
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 CHECKSUM = Crc32cCodec()
@@ -64,7 +64,7 @@ def measure(values, folder, dtype, chunk_bytes, compressors, shards):
 
 
 def main(store):
-    values = stores.open_store(store)["activations"][:]
+    values = zarr_store.open_store(store)["activations"][:]
     print(f"{values.shape[0]} × {values.shape[1]} × {values.shape[2]}, {values.nbytes / 1e6:.0f} MB in float32\n")
     print("| chunks | write | read | on disk |\n|---|---|---|---|")
     for name, layout in LAYOUTS.items():

@@ -17,7 +17,7 @@ import time
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
-from tokengeometry.models import patchify
+from tokengeometry.model.token_chain import patchify
 
 from bench.inputs import image_batches, load_model, read_config, use_all_cores
 from bench.workflow import analysed_layers

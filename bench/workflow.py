@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 from tokengeometry.errors import StudyError
-from tokengeometry.requests import FETCH_RULES
+from tokengeometry.operations.resources import FETCH_RULES
 from tokengeometry.study import Study
 
 REPOSITORY = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
-from tokengeometry import weights
 from tokengeometry.errors import StudyError
+from tokengeometry.model import weights
 
 # 64 features, 160 px in patches of 16, class token; 1000 classes.
 TINY = "test_vit"

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tokengeometry import debian
-from tokengeometry.studies import folder_of
+from tokengeometry.data import debian
+from tokengeometry.operations.studies import folder_of
 
 REPOSITORY = Path(__file__).parents[1]
 # The environment of a process that has no network; see tests/offline.

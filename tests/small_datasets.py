@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import torch
 import torchvision.datasets
-from tokengeometry import datasets
+from tokengeometry.data import splits
 from torchvision.transforms.functional import pil_to_tensor
 
 FashionMNIST = torchvision.datasets.FashionMNIST
@@ -22,7 +22,7 @@ def pixels(dataset, index):
 
 def raw_tensors(dataset, indices):
     """(sample, channel, height, width) uint8 of the RGB images that the study's transform gets."""
-    images = datasets.Images(dataset, indices, pil_to_tensor)
+    images = splits.Images(dataset, indices, pil_to_tensor)
     return torch.stack([images[i] for i in range(len(images))]).numpy()
 
 

@@ -4,7 +4,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.resources import Resource
 from snakemake_executor_plugin_slurm.accounts import validate_account
-from tokengeometry import slurm
+from tokengeometry.operations import slurm
 from tokengeometry.errors import in_one_line
 
 # Resources that are words. Snakemake evaluates what it is given for them as Python.

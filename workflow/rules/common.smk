@@ -15,13 +15,13 @@ os.environ.update(
     )
 )
 
-from tokengeometry.before_run import check_datasets_before_run
-from tokengeometry.command_line import read_settings
+from tokengeometry.data.checks import check_datasets_before_run
+from tokengeometry.operations.command_line import read_settings
 from tokengeometry.errors import StudyError, explain
-from tokengeometry.fingerprint import fingerprint
-from tokengeometry.model_checks import check_models, planned_content, without_place
-from tokengeometry.requests import ALLOCATOR
-from tokengeometry.studies import RESULTS, check_folder, file_names
+from tokengeometry.operations.fingerprint import fingerprint
+from tokengeometry.model.checks import check_models, planned_content, without_place
+from tokengeometry.operations.resources import ALLOCATOR
+from tokengeometry.operations.studies import RESULTS, check_folder, file_names
 from tokengeometry.study import (
     BRANCH_FIGURES,
     PAIR_FIGURES,

@@ -3,11 +3,11 @@ import atexit
 import errno
 import shlex
 
-from tokengeometry.failures import failures
-from tokengeometry.running import being_made, folders_of
-from tokengeometry.space import in_words, not_kept, sizes
-from tokengeometry.studies import record
-from tokengeometry.summary import summarise
+from tokengeometry.operations.failures import failures
+from tokengeometry.operations.running import being_made, folders_of
+from tokengeometry.operations.space import in_words, not_kept, sizes
+from tokengeometry.operations.studies import record
+from tokengeometry.operations.run_summary import summarise
 
 # They make nothing that is the study's.
 ON_REQUEST = {"plan", "verify", "free"}

@@ -2,7 +2,7 @@
 import atexit
 import pwd
 
-from tokengeometry import runs
+from tokengeometry.operations import runs
 
 
 def require_shared(folder):

@@ -1,9 +1,9 @@
-# What every job asks for. The numbers are tokengeometry.requests'; here they meet Snakemake.
+# What every job asks for. The numbers are tokengeometry.operations.resources'; here they meet Snakemake.
 from functools import cache
 
 from snakemake.common.tbdstring import TBDString
-from tokengeometry import gpus, slurm
-from tokengeometry.requests import FETCH_RULES, GPU_RULES, request, threads_worth
+from tokengeometry.operations import gpu_locks, slurm
+from tokengeometry.operations.resources import FETCH_RULES, GPU_RULES, request, threads_worth
 
 
 # A cluster's job has GPUs of its own; those of this machine are shared out among its jobs.

@@ -1,5 +1,5 @@
 # On request only: `snakemake verify`.
-from tokengeometry.studies import within
+from tokengeometry.operations.studies import within
 
 
 localrules:

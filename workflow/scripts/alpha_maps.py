@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokengeometry.figures.alpha_maps import alpha_maps
 from tokengeometry.figures.style import save
-from tokengeometry.logs import log_to
+from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):

@@ -3,8 +3,8 @@
 In: the table of α. Out: a table of clusters and of places in the UMAP plane.
 """
 
-from tokengeometry.clusters import cluster_trajectories
-from tokengeometry.logs import log_to
+from tokengeometry.geometry.clusters import cluster_trajectories
+from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import cluster_table, read, trajectories, write
 
 with log_to(snakemake.log[0]):

@@ -5,7 +5,7 @@ In: the table of clusters.
 
 from tokengeometry.figures.clusters_embedding import clusters_embedding
 from tokengeometry.figures.style import save
-from tokengeometry.logs import log_to
+from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):

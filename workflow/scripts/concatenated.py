@@ -4,16 +4,18 @@ In: the activation stores of the first parts, the measured noise where there is 
 and the floor of each.
 """
 
-from tokengeometry import concatenated, devices, stores
-from tokengeometry.logs import log_to
+from tokengeometry.geometry import concatenated
+from tokengeometry.operations import devices
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)
     concatenated.write(
         snakemake.output.store,
-        [stores.open_store(path) for path in snakemake.input.stores],
+        [zarr_store.open_store(path) for path in snakemake.input.stores],
         snakemake.params.samples,
-        *map(stores.open_store, snakemake.input.noise),
+        *map(zarr_store.open_store, snakemake.input.noise),
         device=device,
         threads=snakemake.threads,
         **dict(snakemake.wildcards.items()),

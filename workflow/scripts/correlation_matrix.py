@@ -3,12 +3,13 @@
 In: the moment stores of all parts. Out: a store with the T×T matrix.
 """
 
-from tokengeometry import correlation, stores
-from tokengeometry.logs import log_to
+from tokengeometry.geometry import correlation
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     correlation.write(
         snakemake.output.store,
-        [stores.open_store(path) for path in snakemake.input.stores],
+        [zarr_store.open_store(path) for path in snakemake.input.stores],
         **dict(snakemake.wildcards.items()),
     )

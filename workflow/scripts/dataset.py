@@ -7,11 +7,11 @@ and their identity.
 import json
 from pathlib import Path
 
-from tokengeometry.constructors import folder_of
-from tokengeometry.datasets import open_split
-from tokengeometry.fetching import fetch
-from tokengeometry.logs import log_to
-from tokengeometry.splits import describe
+from tokengeometry.data.download import fetch
+from tokengeometry.data.split_identity import describe
+from tokengeometry.data.splits import open_split
+from tokengeometry.data.torchvision_classes import folder_of
+from tokengeometry.operations.logs import log_to
 from tokengeometry.study import check_dataset
 
 with log_to(snakemake.log[0]):

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokengeometry import concatenated, datasets, devices, direct, eight_bit, measured, moments, plan, requests
-from tokengeometry.logs import log_to
-from tokengeometry.models import load_chain, patchify
-from tokengeometry.noise import EightBit, Noise
-from tokengeometry.pieces import share
+from tokengeometry.activations import in_memory, measured_noise
+from tokengeometry.data import eight_bit, splits
+from tokengeometry.geometry import concatenated, moments
+from tokengeometry.geometry.noise import EightBit, Noise
+from tokengeometry.model.token_chain import load_chain, patchify
+from tokengeometry.operations import cost, devices, resources
+from tokengeometry.operations.logs import log_to
+from tokengeometry.operations.worker_threads import share
 
 with log_to(snakemake.log[0]):
     compute, params = snakemake.config["compute"], snakemake.params
@@ -24,26 +27,26 @@ with log_to(snakemake.log[0]):
     def chain_in(dtype):
         return load_chain(model, snakemake.input.weights, layers=range(1, max(layers) + 1), device=device, dtype=dtype)
 
-    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments, params.white)
+    split = splits.open_described(snakemake.input.dataset, params.dataset_class, params.arguments, params.white)
     start, stop = params.part
-    samples = datasets.subset(len(split), stop, params.seed)[start:]
+    samples = splits.subset(len(split), stop, params.seed)[start:]
 
     batch_size, workers = compute["batch_size"], devices.forward_workers(device, snakemake.threads)
-    workers, length = share(batch_size, workers, device, *plan.layer_shape(model, max(layers)))
+    workers, length = share(batch_size, workers, device, *cost.layer_shape(model, max(layers)))
 
     kinds = np.empty(len(samples), np.int8)
 
     def patches(first, last):
         whole = batch_size - batch_size % length
         place = dict(batch_size=whole, workers=snakemake.threads)
-        for images in datasets.batches(split, samples[first:last], model, **place, **params.images):
+        for images in splits.batches(split, samples[first:last], model, **place, **params.images):
             kinds[first : first + len(images)] = eight_bit.kinds(images, model["mean"], model["std"])
             first += len(images)
             yield from patchify(images, model["patch_size"]).split(length)
 
-    size = direct.size_on(
+    size = in_memory.size_on(
         device,
-        requests.memory_of(snakemake.resources.mem_mb),
+        resources.memory_of(snakemake.resources.mem_mb),
         model,
         layers,
         batch_size,
@@ -77,9 +80,9 @@ with log_to(snakemake.log[0]):
             concatenated.save(snakemake.output.concatenated[index], *joint, params.joint, layer=name, **branch)
         if differences is not None:
             stores = snakemake.output.noise
-            measured.write(stores[index - len(layers) + len(stores)], differences, layer=name, **branch)
+            measured_noise.write(stores[index - len(layers) + len(stores)], differences, layer=name, **branch)
 
-    direct.analyse_writing(
+    in_memory.analyse_writing(
         write,
         patches,
         chain_in(getattr(torch, params.precision)),

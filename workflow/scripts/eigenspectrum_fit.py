@@ -6,14 +6,14 @@ In: the layer's spectra and the model's tokens.
 import json
 from pathlib import Path
 
-from tokengeometry import stores
 from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
 from tokengeometry.figures.style import save
-from tokengeometry.logs import log_to
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
 from tokengeometry.tables import fit_layer, layer_tokens
 
 with log_to(snakemake.log[0]):
-    spectra = stores.open_store(snakemake.input.store)
+    spectra = zarr_store.open_store(snakemake.input.store)
     model = json.loads(Path(snakemake.input.model).read_text())
     layer, name, fit = snakemake.params.layer, snakemake.params.token, snakemake.params.fit
     index = layer_tokens(model, layer).name.tolist().index(name)

@@ -3,9 +3,9 @@
 import sys
 
 from tokengeometry.errors import StudyError
-from tokengeometry.logs import log_to
-from tokengeometry.running import being_made
-from tokengeometry.space import free, in_words
+from tokengeometry.operations.logs import log_to
+from tokengeometry.operations.running import being_made
+from tokengeometry.operations.space import free, in_words
 from tokengeometry.study import Study
 
 with log_to(snakemake.log[0]):

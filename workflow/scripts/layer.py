@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import torch
-from tokengeometry import devices
-from tokengeometry.activations import write_layer
-from tokengeometry.logs import log_to
-from tokengeometry.models import load_chain
+from tokengeometry.activations.on_disk import write_layer
+from tokengeometry.model.token_chain import load_chain
+from tokengeometry.operations import devices
+from tokengeometry.operations.logs import log_to
 
 with log_to(snakemake.log[0]):
     compute = snakemake.config["compute"]

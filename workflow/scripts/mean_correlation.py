@@ -5,7 +5,7 @@ In: the tables of mean correlations, one a branch.
 
 from tokengeometry.figures.mean_correlation import mean_correlation
 from tokengeometry.figures.style import save
-from tokengeometry.logs import log_to
+from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):

@@ -6,10 +6,10 @@ Out: the weights at the study's image size (safetensors) and what there is to kn
 from pathlib import Path
 
 from tokengeometry.errors import StudyError, of_model
-from tokengeometry.logs import log_to
-from tokengeometry.models import create_model, describe
+from tokengeometry.model.token_chain import create_model, describe
+from tokengeometry.model.weights import prepare
+from tokengeometry.operations.logs import log_to
 from tokengeometry.study import check_model
-from tokengeometry.weights import prepare
 
 with log_to(snakemake.log[0]):
     name = snakemake.wildcards.model

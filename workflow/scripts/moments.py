@@ -3,12 +3,14 @@
 In: an activation store. Out: a moment store.
 """
 
-from tokengeometry import devices, moments, stores
-from tokengeometry.logs import log_to
+from tokengeometry.geometry import moments
+from tokengeometry.operations import devices
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)
-    activations = stores.open_store(snakemake.input.store)
+    activations = zarr_store.open_store(snakemake.input.store)
     moments.write(
         snakemake.output.store,
         moments.accumulate(moments.batches(activations), device=device, threads=snakemake.threads),

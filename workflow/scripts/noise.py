@@ -8,17 +8,19 @@ import json
 from pathlib import Path
 
 import torch
-from tokengeometry import devices, measured, stores
-from tokengeometry.logs import log_to
-from tokengeometry.models import load_chain
+from tokengeometry.activations import measured_noise
+from tokengeometry.model.token_chain import load_chain
+from tokengeometry.operations import devices
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     compute = snakemake.config["compute"]
     device = devices.prepare(compute["device"], snakemake.threads)
     model = json.loads(Path(snakemake.input.model).read_text())
     layer, samples = int(snakemake.wildcards.layer), snakemake.params.samples
-    previous = stores.open_store(snakemake.input.previous)
-    reference = measured.advance(
+    previous = zarr_store.open_store(snakemake.input.previous)
+    reference = measured_noise.advance(
         previous["reference" if "reference" in previous else "activations"][:samples],
         load_chain(model, snakemake.input.weights, layers=[layer], device=device, dtype=torch.float32),
         layer,
@@ -26,5 +28,5 @@ with log_to(snakemake.log[0]):
         device=device,
         workers=devices.forward_workers(device, snakemake.threads),
     )
-    difference = stores.open_store(snakemake.input.store)["activations"][:samples] - reference
-    measured.write(snakemake.output.store, difference, reference, **dict(snakemake.wildcards.items()))
+    difference = zarr_store.open_store(snakemake.input.store)["activations"][:samples] - reference
+    measured_noise.write(snakemake.output.store, difference, reference, **dict(snakemake.wildcards.items()))

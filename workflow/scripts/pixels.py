@@ -6,17 +6,17 @@ In: the data set's files and the model's preprocessing. Out: an activation store
 import json
 from pathlib import Path
 
-from tokengeometry import datasets
-from tokengeometry.activations import write_pixels
-from tokengeometry.logs import log_to
+from tokengeometry.activations.on_disk import write_pixels
+from tokengeometry.data import splits
+from tokengeometry.operations.logs import log_to
 
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())
     params = snakemake.params
-    split = datasets.open_described(snakemake.input.dataset, params.dataset_class, params.arguments, params.white)
+    split = splits.open_described(snakemake.input.dataset, params.dataset_class, params.arguments, params.white)
     start, stop = snakemake.params.part
-    samples = datasets.subset(len(split), stop, snakemake.params.seed)[start:]
-    images = datasets.batches(
+    samples = splits.subset(len(split), stop, snakemake.params.seed)[start:]
+    images = splits.batches(
         split,
         samples,
         model,

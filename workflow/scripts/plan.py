@@ -6,9 +6,9 @@ In: the configuration alone; models are made without weights. Out: a table, prin
 import os
 import sys
 
-from tokengeometry.jobs import study_jobs, table
-from tokengeometry.logs import log_to
-from tokengeometry.models import create_model, describe
+from tokengeometry.model.token_chain import create_model, describe
+from tokengeometry.operations.jobs import study_jobs, table
+from tokengeometry.operations.logs import log_to
 from tokengeometry.study import Study, check_model
 
 with log_to(snakemake.log[0]):

@@ -4,16 +4,18 @@ In: the moment stores of all parts, the concatenated spectrum, the measured nois
 all three.
 """
 
-from tokengeometry import devices, spectra, stores
-from tokengeometry.logs import log_to
+from tokengeometry.geometry import spectra
+from tokengeometry.operations import devices
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)
     spectra.write_spectra(
         snakemake.output.store,
-        [stores.open_store(path) for path in snakemake.input.stores],
-        stores.open_store(snakemake.input.concatenated),
-        *map(stores.open_store, snakemake.input.noise),
+        [zarr_store.open_store(path) for path in snakemake.input.stores],
+        zarr_store.open_store(snakemake.input.concatenated),
+        *map(zarr_store.open_store, snakemake.input.noise),
         device=device,
         threads=snakemake.threads,
         **dict(snakemake.wildcards.items()),

@@ -5,7 +5,7 @@ In: the tables of α of the two splits.
 
 from tokengeometry.figures.style import save
 from tokengeometry.figures.train_test import train_test
-from tokengeometry.logs import log_to
+from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):

@@ -3,7 +3,7 @@
 In: the tables of α of the two splits. Out: a table with a row for each layer.
 """
 
-from tokengeometry.logs import log_to
+from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import read, train_test_table, write
 
 with log_to(snakemake.log[0]):

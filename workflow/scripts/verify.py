@@ -1,11 +1,11 @@
 """Read every store of the study and list the damaged ones; it fails where there is one."""
 
-from tokengeometry import stores
 from tokengeometry.errors import StudyError
-from tokengeometry.logs import log_to
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
-    found = stores.damaged(snakemake.params.folder, leave_out=snakemake.params.others)
+    found = zarr_store.damaged(snakemake.params.folder, leave_out=snakemake.params.others)
     damaged = [error for error in found.values() if error]
     print(*damaged, sep="\n")
     if damaged:

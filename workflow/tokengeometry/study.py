@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from jsonschema.validators import extend
 
-from tokengeometry.catalogue import require_dataset_class
+from tokengeometry.data.class_names import require_dataset_class
 from tokengeometry.errors import StudyError
-from tokengeometry.studies import RESERVED, folder_of
+from tokengeometry.operations.studies import RESERVED, folder_of
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 BRANCH_FIGURES = (

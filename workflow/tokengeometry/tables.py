@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tokengeometry.clusters import complete_trajectories
-from tokengeometry.correlation import pair_means
 from tokengeometry.errors import naming
-from tokengeometry.power_law import fit_power_law
+from tokengeometry.geometry.clusters import complete_trajectories
+from tokengeometry.geometry.correlation import pair_means
+from tokengeometry.geometry.statistics.power_law import fit_power_law
 
 # Kinds of rows of the α table that are single tokens.
 TOKENS = ("prefix", "spatial")
@@ -63,7 +63,7 @@ def fit_layer(spectra, **fit):
     spectra : open store
         `spectra/layer_….zarr`.
     **fit
-        Arguments of `tokengeometry.power_law.fit_power_law`: ranks, min_ranks, weights.
+        Arguments of `tokengeometry.geometry.statistics.power_law.fit_power_law`: ranks, min_ranks, weights.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def alpha_table(spectra, model, **fit):
     model : dict
         The content of `model.json`.
     **fit
-        Arguments of `tokengeometry.power_law.fit_power_law`: ranks, min_ranks, weights.
+        Arguments of `tokengeometry.geometry.statistics.power_law.fit_power_law`: ranks, min_ranks, weights.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def cluster_table(alpha, clusters):
     ----------
     alpha : pandas.DataFrame
         As of `alpha_table`.
-    clusters : tokengeometry.clusters.Clusters
+    clusters : tokengeometry.geometry.clusters.Clusters
         Of `trajectories(alpha)`.
 
     Returns
@@ -189,7 +189,7 @@ def correlation_table(matrices, model):
     Returns
     -------
     pandas.DataFrame
-        Columns layer and those of `tokengeometry.correlation.pair_means`.
+        Columns layer and those of `tokengeometry.geometry.correlation.pair_means`.
     """
     return pd.DataFrame(
         {"layer": layer, **pair_means(matrix, model["prefix_tokens"] if layer else [])}

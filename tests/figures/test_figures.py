@@ -1,0 +1,144 @@
+"""Every figure is the same bytes every time, with axes and colours that mean one thing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from drawing import GRID, alpha_table, cluster_table, correlation, correlation_table, draw, spectrum
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from tokengeometry.figures import style
+from tokengeometry.figures.alpha_maps import alpha_maps
+from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
+from tokengeometry.figures.alpha_trajectories import alpha_trajectories
+from tokengeometry.figures.clusters_embedding import clusters_embedding
+from tokengeometry.figures.clusters_map import clusters_map
+from tokengeometry.figures.correlation_matrices import correlation_matrices
+from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
+from tokengeometry.figures.mean_correlation import mean_correlation
+from tokengeometry.figures.train_test import train_test
+
+
+def every_figure() -> dict[str, Figure]:
+    alpha, clusters = alpha_table(), cluster_table(without=[2])
+    matrices = {0: correlation(30, undefined=range(6)), 1: correlation(31)}
+    return {
+        "alpha_trajectories": alpha_trajectories(alpha, clusters),
+        "clusters_embedding": clusters_embedding(clusters),
+        "clusters_map": clusters_map(clusters, GRID),
+        "mean_correlation": mean_correlation({"A train": correlation_table(), "A test": correlation_table(1)}),
+        "correlation_matrices": correlation_matrices(matrices),
+        "eigenspectrum_fit": eigenspectrum_fit(spectrum(), 4e-3, (11, 50), 1.4, 1.0, 0.7, "CLS token"),
+        "alpha_maps": alpha_maps(alpha, GRID),
+        "train_test": train_test(alpha, alpha_table(seed=5), "A"),
+        "alpha_summary_trajectories": alpha_summary_trajectories({"A train": alpha, "A test": alpha}),
+    }
+
+
+# Saving
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("figures") / "new"
+    for name, figure in every_figure().items():
+        style.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
+        assert not figure.axes, "released once it is written"
+    return folder
+
+
+def test_every_figure_is_written_as_bitmap_and_vectors(saved):
+    for name in ("alpha_trajectories", "clusters_map", "train_test"):
+        assert (saved / f"{name}.png").stat().st_size > 3000
+        assert "</svg>" in (saved / f"{name}.svg").read_text()
+    assert len(list(saved.iterdir())) == 18
+
+
+def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):
+    program = (
+        "import sys; from pathlib import Path; import test_figures as t\n"
+        "folder = Path(sys.argv[1])\n"
+        "for name, figure in t.every_figure().items():\n"
+        "    t.style.save(figure, folder / f'{name}.png', folder / f'{name}.svg')\n"
+    )
+    tests = Path(__file__).parents[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, [tests, tests / "figures", tests.parent / "workflow"])),
+        "PYTHONHASHSEED": "1",
+        "SOURCE_DATE_EPOCH": "86400",
+    }
+    environment.pop("DISPLAY", None)
+    subprocess.run([sys.executable, "-c", program, tmp_path], env=environment, check=True)
+    for path in saved.iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_files_name_neither_date_nor_software(tmp_path):
+    draw(clusters_map(cluster_table(), GRID), tmp_path)
+    assert b"Software" not in (tmp_path / "figure.png").read_bytes()
+    svg = (tmp_path / "figure.svg").read_text()
+    assert "dc:date" not in svg
+    assert "dc:creator" not in svg
+
+
+def test_a_users_own_matplotlib_settings_change_nothing(tmp_path):
+    sizes = []
+    for settings in ({}, {"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9}):
+        with matplotlib.rc_context(settings):
+            draw(alpha_trajectories(alpha_table(), cluster_table()), tmp_path)
+        sizes.append((tmp_path / "figure.png").read_bytes())
+    assert sizes[0] == sizes[1]
+
+
+def test_no_text_leaves_the_figure():
+    for name, figure in every_figure().items():
+        FigureCanvasAgg(figure).draw()
+        box = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+        assert box.x0 >= -0.01, name
+        assert box.y0 >= -0.01, name
+        assert box.x1 <= width + 0.01, name
+        assert box.y1 <= height + 0.01, name
+
+
+# Axes and colours
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.2, 5.2), (0.9, 3.3), (1.31, 1.44), (1.3, 1.301), (0.4, 60), (1, 2)])
+def test_alpha_axis_has_a_few_plain_numbers(low, high):
+    figure = style.new_figure(3, 3)
+    axes = figure.subplots()
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    style.alpha_axis(axes.yaxis, low, high)
+    shown = [text.get_text() for text in axes.get_yticklabels()]
+    ticks = [float(text) for text in shown]
+    assert 3 <= len(ticks) <= 9
+    assert all(low <= tick <= high for tick in ticks)
+    assert len(set(ticks)) == len(ticks)
+    assert not any("e" in text or "^" in text for text in shown)
+
+
+@pytest.mark.parametrize("layers", [[0], [0, 6, 12], list(range(13)), list(range(41))])
+def test_layer_axis_labels_layers_that_exist(layers):
+    axes = style.new_figure(3, 3).subplots()
+    style.layer_axis(axes, layers)
+    ticks = [int(text.get_text()) for text in axes.get_xticklabels()]
+    assert set(ticks) <= set(layers)
+    assert ticks[0] == layers[0]
+    assert min(len(layers), 7) <= len(ticks) <= 13
+
+
+def test_colours_stand_for_one_thing_and_clusters_stay_apart():
+    kinds = [style.CLS, style.AVERAGED, style.POOLED, style.CONCATENATED, style.TOKEN_MEAN, style.FIT, style.UNDEFINED]
+    datasets = [style.branch_style(f"{name} test", ["A test", "B test"])["color"] for name in "AB"]
+    clusters = [style.cluster_colour(cluster) for cluster in range(1, 13)]
+    colours = np.array([*map(to_rgb, kinds), *map(to_rgb, datasets), *clusters])
+    distance = np.abs(colours[:, None] - colours).sum(axis=-1)
+    assert distance[~np.eye(len(colours), dtype=bool)].min() > 0.15

@@ -1,0 +1,1 @@
+"""Images of any torchvision data set class: fetched, verified, opened, preprocessed."""

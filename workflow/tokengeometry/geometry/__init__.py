@@ -1,0 +1,1 @@
+"""What is measured of a layer: moments, spectra, correlation, clusters, statistics."""

@@ -1,0 +1,301 @@
+"""Sums from which every statistic of a layer follows, and which add up over parts.
+
+For tokens x_t ∈ R^D over N samples: the mean μ_t, the scatter Σ_n (x_t − μ_t)(x_t − μ_t)ᵀ of every token and of the
+averaged token x̄ = Σ_t x_t / T, and the Gram matrix Σ_n ⟨x_s − μ_s, x_t − μ_t⟩ of the tokens. Batches are added
+up in float64 about a provisional mean, that of the first 32 samples; parts are merged by the pairwise update of Chan,
+Golub & LeVeque (1983).
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from tokengeometry.errors import StudyError
+from tokengeometry.storage import zarr_store
+from tokengeometry.storage.chunk_sizes import BATCH_BYTES, batch_rows
+
+# The Gram matrix is a matter of correlations, to which the seventh digit is nothing: its products are made in
+# float32, of so many values at a time, and added in float64. Small eigenvalues of the scatter need float64 throughout.
+GRAM_PRODUCTS = np.float32
+GRAM_LENGTH = 2**14
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of one layer's tokens about their means.
+
+    Attributes
+    ----------
+    count : int
+        N, the number of samples.
+    mean : array, (token, feature), float64
+    scatter : array, (token, feature, feature), float64, or None where it is not needed
+    gram : array, (token, token), float64
+    averaged : array, (feature, feature), float64, or None where it is not needed
+        The scatter of the averaged token.
+    """
+
+    count: int
+    mean: np.ndarray
+    scatter: np.ndarray | None
+    gram: np.ndarray
+    averaged: np.ndarray | None = None
+
+    def merge(self, other):
+        """The moments of both sets of samples together."""
+        count = self.count + other.count
+        step = other.mean - self.mean
+        weight = self.count * other.count / count
+        scatter = averaged = None
+        if self.scatter is not None:
+            scatter = self.scatter + other.scatter + (weight * step)[:, :, None] * step[:, None, :]
+        if self.averaged is not None:
+            between = step.mean(axis=0)
+            averaged = self.averaged + other.averaged + weight * np.outer(between, between)
+        return Moments(
+            count,
+            self.mean + step * (other.count / count),
+            scatter,
+            self.gram + other.gram + weight * (step @ step.T),
+            averaged,
+        )
+
+
+class _Sums:
+    """Sums over samples about a provisional mean, in float64 on the CPU; products for the Gram matrix in float32.
+
+    Parameters
+    ----------
+    origin : array, (token, feature), float64
+        The provisional mean.
+    threads : int
+    """
+
+    def __init__(self, origin, threads):
+        tokens, features = origin.shape
+        self.origin = origin
+        self.count = 0
+        self.total = np.zeros((tokens, features))
+        self.scatter = np.zeros((tokens, features, features))
+        self.gram = np.zeros((tokens, tokens))
+        self.averaged = np.zeros((features, features))
+        self._threads = threads
+
+    def add(self, batch):
+        """Take in samples, (sample, token, feature)."""
+        samples, tokens, features = batch.shape
+        centred = np.empty((tokens, samples, features), GRAM_PRODUCTS)
+
+        def add_token(token):
+            # One token at a time in float64: it stays in the processor's cache.
+            values = batch[:, token] - self.origin[token]
+            centred[token] = values
+            self.total[token] += values.sum(axis=0)
+            # Of a matrix with itself, numpy computes one triangle.
+            self.scatter[token] += values.T @ values
+
+        with threadpool_limits(1), ThreadPoolExecutor(self._threads) as pool:
+            for _ in pool.map(add_token, range(tokens)):
+                pass
+        flat = centred.reshape(tokens, -1)
+        with threadpool_limits(self._threads):
+            for start in range(0, flat.shape[1], GRAM_LENGTH):
+                piece = flat[:, start : start + GRAM_LENGTH]
+                self.gram += piece @ piece.T
+            averages = batch.mean(axis=1, dtype=np.float64) - self.origin.mean(axis=0)
+            self.averaged += averages.T @ averages
+        self.count += samples
+
+    def moments(self):
+        """The moments of all samples so far; the sums are used up."""
+        offset = self.total / self.count
+        for scatter, step in zip(self.scatter, offset, strict=True):
+            scatter -= self.count * np.outer(step, step)
+        self.gram -= self.count * (offset @ offset.T)
+        step = offset.mean(axis=0)
+        self.averaged -= self.count * np.outer(step, step)
+        if not np.isfinite(self.gram).all():
+            raise StudyError(
+                f"squares of activations are beyond {np.dtype(GRAM_PRODUCTS)}: check the weights and images"
+            )
+        return Moments(self.count, self.origin + offset, self.scatter, self.gram, self.averaged)
+
+
+class _SumsOnGPU:
+    """The same in a CUDA device's memory, of torch tensors on that device."""
+
+    def __init__(self, origin, _threads):
+        tokens, features = origin.shape
+        self.origin = origin
+        self.count = 0
+        self.total = origin.new_zeros(tokens, features)
+        self.scatter = origin.new_zeros(tokens, features, features)
+        self.gram = origin.new_zeros(tokens, tokens)
+        self.averaged = origin.new_zeros(features, features)
+
+    def add(self, batch):
+        # In float64, of which a quarter of the batch is held at a time.
+        for piece in batch.split(-(-len(batch) // 4)):
+            centred = piece.permute(1, 0, 2).to(self.origin.dtype) - self.origin[:, None]
+            self.total += centred.sum(dim=1)
+            self.scatter.baddbmm_(centred.transpose(1, 2), centred)
+            flat = centred.flatten(start_dim=1)
+            self.gram.addmm_(flat, flat.T)
+            averages = centred.mean(dim=0)
+            self.averaged.addmm_(averages.T, averages)
+        self.count += len(batch)
+
+    def moments(self):
+        offset = self.total / self.count
+        self.scatter.baddbmm_(offset[:, :, None], offset[:, None, :], alpha=-self.count)
+        self.gram.addmm_(offset, offset.T, alpha=-self.count)
+        step = offset.mean(dim=0)
+        self.averaged.addr_(step, step, alpha=-self.count)
+        arrays = self.origin + offset, self.scatter, self.gram, self.averaged
+        return Moments(self.count, *(array.cpu().numpy() for array in arrays))
+
+
+class Accumulator:
+    """Moments of a stream of samples, taken in batch by batch.
+
+    Parameters
+    ----------
+    device : torch.device or str
+        "cpu" computes by numpy, without torch; a CUDA device holds the sums.
+    threads : int
+        Of the CPU: each takes tokens of its own.
+    """
+
+    def __init__(self, device="cpu", threads=1):
+        self._device = device
+        self._threads = threads
+        self._sums = None
+
+    def add(self, batch):
+        """Take in samples: an array or a torch tensor, (sample, token, feature), of any float dtype."""
+        if str(self._device) == "cpu":
+            batch = np.asarray(batch)
+            first = batch[0].astype(np.float64)
+        else:
+            import torch
+
+            batch = torch.as_tensor(batch).to(self._device)
+            first = batch[0].double()
+        if self._sums is None:
+            # A token that is the same in every sample is its own mean, exactly.
+            origin = first + (batch[:32] - first).mean(0)
+            sums = _Sums if isinstance(origin, np.ndarray) else _SumsOnGPU
+            self._sums = sums(origin, self._threads)
+        self._sums.add(batch)
+
+    def moments(self):
+        """The moments of all samples so far; nothing can be added after it.
+
+        Raises
+        ------
+        ValueError
+            If there were none.
+        StudyError
+            If their squares are too large for float32, on the CPU.
+        """
+        if self._sums is None:
+            raise ValueError("no samples to accumulate")
+        return self._sums.moments()
+
+
+def accumulate(batches, *, device="cpu", threads=1):
+    """The moments of a stream of samples.
+
+    Parameters
+    ----------
+    batches : iterable of arrays or torch tensors, (sample, token, feature)
+        At least one; of any float dtype.
+    device, threads
+        As of `Accumulator`.
+
+    Returns
+    -------
+    Moments
+    """
+    accumulator = Accumulator(device, threads)
+    for batch in batches:
+        accumulator.add(batch)
+        # Before the next batch is read, not after.
+        del batch
+    return accumulator.moments()
+
+
+def batches(store, *, batch_bytes=BATCH_BYTES):
+    """An activation store's samples in batches of whole chunks, about `batch_bytes` each in float32."""
+    activations = store["activations"]
+    chunk = activations.chunks[0]
+    step = max(1, batch_rows(*activations.shape[1:], batch_bytes=batch_bytes) // chunk) * chunk
+    for start in range(0, len(activations), step):
+        yield activations[start : start + step]
+
+
+def write(path, moments, /, **attributes):
+    """Write moments as a store."""
+    with zarr_store.create(path, samples=moments.count, **attributes) as store:
+        store.write("mean", moments.mean, ("token", "feature"))
+        store.write("scatter", moments.scatter, ("token", "feature", "other_feature"))
+        store.write("gram", moments.gram, ("token", "other_token"))
+        store.write("averaged", moments.averaged, ("feature", "other_feature"))
+
+
+def token_blocks(store):
+    """Slices of tokens that are one chunk of the scatter."""
+    scatter = store["scatter"]
+    for start in range(0, len(scatter), scatter.chunks[0]):
+        yield slice(start, start + scatter.chunks[0])
+
+
+def read_merged(parts, tokens=slice(None), *, scatter=True):
+    """The moments of a block of tokens over all parts.
+
+    Parameters
+    ----------
+    parts : sequence of open moment stores
+    tokens : slice
+        Of the token axis; of both axes of the Gram matrix.
+    scatter : bool
+        Whether to read the scatter, by far the largest of them.
+
+    Returns
+    -------
+    Moments
+    """
+
+    def part(store):
+        return Moments(
+            store.attributes["samples"],
+            store["mean"][tokens],
+            store["scatter"][tokens] if scatter else None,
+            store["gram"][tokens, tokens],
+        )
+
+    return reduce(Moments.merge, map(part, parts))
+
+
+def read_averaged(parts):
+    """The moments of the averaged token over all parts, as of a layer of this one token.
+
+    Parameters
+    ----------
+    parts : sequence of open moment stores
+
+    Returns
+    -------
+    Moments
+        With mean (1, feature), scatter (1, feature, feature) and gram (1, 1).
+    """
+
+    def part(store):
+        scatter = store["averaged"][:]
+        mean = store["mean"][:].mean(axis=0, keepdims=True)
+        return Moments(store.attributes["samples"], mean, scatter[None], np.array([[scatter.trace()]]))
+
+    return reduce(Moments.merge, map(part, parts))

@@ -1,0 +1,1 @@
+"""What runs the study rather than measures: cost, resources, fingerprints, devices, logs."""

@@ -1,0 +1,90 @@
+"""Where and how exactly to compute."""
+
+import os
+
+from tokengeometry.errors import StudyError
+from tokengeometry.operations import gpu_locks
+
+
+def prepare(device, threads):
+    """Set the number of threads and exact float32 products, and choose the device.
+
+    A GPU is this process's alone until it ends: where jobs outnumber GPUs, they wait for one another.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "mps"}
+        "auto" is CUDA where there is one, else the CPU.
+    threads : int
+        Threads of the CPU's linear algebra.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    StudyError
+        If the device that was asked for is not there.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    # TF32 would keep 10 of float32's 23 bits, also in the patch embedding's convolution.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = "cuda" if available["cuda"] else "cpu"
+    if not available[device]:
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise StudyError(f"compute.device is '{device}', which torch does not see here; there is: {there}")
+    if device != "cuda":
+        return torch.device(device)
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    return torch.device("cuda", gpu_locks.claim(names))
+
+
+def for_sums(device, threads, gpu):
+    """The device for sums and eigenvalues, which are made in float64: CUDA, or else the CPU without torch.
+
+    Parameters
+    ----------
+    device, threads
+        As of `prepare`.
+    gpu : int
+        How many GPUs the job was given.
+
+    Returns
+    -------
+    torch.device or "cpu"
+
+    Raises
+    ------
+    StudyError
+        As of `prepare`.
+    """
+    if device == "cuda" or gpu:
+        return prepare(device, threads)
+    return "cpu"
+
+
+def forward_workers(device, threads):
+    """How many pieces of a forward pass to compute side by side; see `tokengeometry.operations.worker_threads`.
+
+    On the CPU it may be twice the job's threads, up to the cores of the run, where the run says so because it has but
+    one chain: such pieces give way to other jobs without waiting for each other, and use the cores that those leave.
+
+    Parameters
+    ----------
+    device : torch.device
+    threads : int
+        The job's.
+
+    Returns
+    -------
+    int
+    """
+    if device.type != "cpu":
+        return 1
+    return max(threads, min(2 * threads, int(os.environ.get("TOKENGEOMETRY_CORES", 0))))

@@ -1,0 +1,272 @@
+"""What the code of a script does, as a short hash that comments and layout leave alone.
+
+The hash is over syntax trees: the script's, and the top-level statements of the package that it reaches by
+name, from one definition to the next. What a module does on import beyond defining names counts for
+whoever imports it, directly or through other modules. Where a name can't be followed, as in
+`getattr(module, name)`, the whole module counts.
+
+Not counted: comments, docstrings and formatting; other packages and their versions; data files.
+"""
+
+import ast
+import functools
+import hashlib
+import symtable
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+# With these a statement may reach what it doesn't name: anything of its module, or of any module.
+REACHES_MODULE = {"eval", "exec", "globals"}
+REACHES_PACKAGE = {"import_module", "__import__"}
+# Parts of a syntax tree that say nothing of what the code does.
+IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+IMPORTS = (ast.Import, ast.ImportFrom)
+
+
+def fingerprint(script, package=PACKAGE):
+    """Hash of what a script does, with all that it reaches of a package.
+
+    Parameters
+    ----------
+    script : path
+    package : path
+        Folder of the package. Its files are read once in a process.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    package, script = _package(Path(package)), Path(script)
+    main = _Module("", script, package)
+    imported, counted = set(), {}
+    pending = [(main, index) for index in main.statements]
+    modules = [main]
+    while pending or modules:
+        while modules:
+            module = modules.pop()
+            if module.name not in imported:
+                imported.add(module.name)
+                pending.extend(module.effects())
+                modules.extend(module.imports)
+        while pending:
+            module, index = pending.pop()
+            if (module.name, index) not in counted:
+                counted[module.name, index], reached, imports = module.follow(index)
+                pending.extend(reached)
+                modules.extend(imports)
+    parts = sorted(f"{name}:{content}" for (name, _), content in counted.items())
+    return hashlib.sha256("\n".join([script.stem, *parts]).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _package(folder):
+    return _Package(folder)
+
+
+class _Package:
+    """The modules of a package, by dotted name."""
+
+    def __init__(self, folder):
+        self.name = folder.name
+        self.files = {}
+        for file in sorted(folder.rglob("*.py")):
+            names = file.relative_to(folder.parent).with_suffix("").parts
+            self.files[".".join(names[:-1] if names[-1] == "__init__" else names)] = file
+        self._modules = {}
+
+    def module(self, name):
+        """The module of this dotted name, or None."""
+        if name not in self._modules and name in self.files:
+            self._modules[name] = _Module(name, self.files[name], self)
+        return self._modules.get(name)
+
+    def everything(self):
+        return [statement for name in self.files for statement in self.module(name).everything()]
+
+    def resolve(self, path):
+        """Statements of the package that a dotted path stands for, as pairs of module and index.
+
+        A path that ends at a module, or can't be followed beyond it, stands for the whole module.
+        """
+        module = self.module(path[0])
+        if module is None:
+            return []
+        for position, name in enumerate(path[1:], start=1):
+            if name in module.bound:
+                return [(module, index) for index in module.bound[name]]
+            if name in module.imported:
+                return self.resolve((*module.imported[name], *path[position + 1 :]))
+            if f"{module.name}.{name}" not in self.files:
+                break
+            module = self.module(f"{module.name}.{name}")
+        return module.everything()
+
+
+class _Module:
+    """A file's top-level statements by index, and what its names stand for.
+
+    Attributes
+    ----------
+    statements : list of int
+        All but imports and docstrings.
+    bound : dict of str to list of int
+        The statements that bind a name.
+    imported : dict of str to tuple of str
+        The dotted path that an imported name stands for.
+    imports : list of _Module
+        What the import of this module imports of the package.
+    """
+
+    def __init__(self, name, path, package):
+        self.name = name
+        self._package = package
+        self._parents = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        source = path.read_text()
+        self._lines = source.splitlines(keepends=True)
+        self._body = ast.parse(source, path).body
+        self.statements = [
+            index for index, node in enumerate(self._body) if not isinstance(node, IMPORTS) and not _is_text(node)
+        ]
+        self.bound = {}
+        for index in self.statements:
+            for bound in _bound_names(self._body[index]):
+                self.bound.setdefault(bound, []).append(index)
+        at_import = [node for node in self._body if not isinstance(node, FUNCTIONS)]
+        self.imported, self._stars, self._import_paths = self._read_imports(at_import)
+        self._followed = {}
+
+    @functools.cached_property
+    def imports(self):
+        return self._modules_along(self._import_paths)
+
+    def everything(self):
+        return [(self, index) for index in self.statements]
+
+    def effects(self):
+        """Statements that do more on import than to bind a name."""
+        return [(self, index) for index in self.statements if self._has_effect(self._body[index])]
+
+    def follow(self, index):
+        """A statement's content, the statements that it reaches, the modules that it imports as it runs."""
+        if index not in self._followed:
+            self._followed[index] = self._follow(self._body[index])
+        return self._followed[index]
+
+    def _follow(self, node):
+        local, stars, import_paths = self._read_imports([node])
+        names = self._global_names(node) | set(local)
+        content, reached = [_content(node)], []
+        chains = sorted(chain for chain in _chains(node) if chain[0] in names)
+        for chain in chains:
+            for path in self._paths(chain, local):
+                content.append(f"{'.'.join(chain)} is {'.'.join(path)}")
+                reached.extend(self._package.resolve(path))
+            if chain[0] in self.bound:
+                reached.extend((self, index) for index in self.bound[chain[0]])
+        used = {name for chain in chains for name in chain}
+        unknown = used - set(self.bound) - set(self.imported) - set(local)
+        for path in stars + (self._stars if unknown else []):
+            reached.extend(self._package.resolve(path))
+        if REACHES_MODULE & {chain[0] for chain in chains}:
+            reached.extend(self.everything())
+        if used & REACHES_PACKAGE:
+            reached.extend(self._package.everything())
+        digest = hashlib.sha256("\n".join(content).encode()).hexdigest()
+        return digest, list(dict.fromkeys(reached)), self._modules_along(import_paths)
+
+    def _paths(self, chain, local):
+        """The dotted path that a dotted name of this module stands for, if its first name was imported."""
+        place = local if chain[0] in local else self.imported
+        return [(*place[chain[0]], *chain[1:])] if chain[0] in place else []
+
+    def _global_names(self, node):
+        """The names in a statement that aren't local to a function in it."""
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+        scopes = [symtable.symtable("".join(self._lines[first - 1 : node.end_lineno]), self.name, "exec")]
+        names = set()
+        while scopes:
+            scope = scopes.pop()
+            scopes.extend(scope.get_children())
+            inside = scope.get_type() == "function"
+            names.update(symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global() or not inside)
+        return names
+
+    def _has_effect(self, node):
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            # Code of the package that runs as something is defined with it may well keep a register.
+            runs = [*node.decorator_list, *getattr(node, "bases", []), *getattr(node, "keywords", [])]
+            chains = {chain for expression in runs for chain in _chains(expression)}
+            paths = [path for chain in chains for path in self._paths(chain, {})]
+            reached = [(self, index) for chain in chains for index in self.bound.get(chain[0], [])]
+            reached += [statement for path in paths for statement in self._package.resolve(path)]
+            return any(not isinstance(module._body[index], ASSIGNMENTS) for module, index in reached)
+        if isinstance(node, ASSIGNMENTS):
+            targets = getattr(node, "targets", None) or [node.target]
+            return any(isinstance(inner, (ast.Attribute, ast.Subscript)) for t in targets for inner in ast.walk(t))
+        return True
+
+    def _read_imports(self, nodes):
+        """Names and the dotted paths that they stand for, paths of `import *`, paths of all that is imported."""
+        names, stars, paths = {}, [], []
+        for node in (inner for outer in nodes for inner in ast.walk(outer) if isinstance(inner, IMPORTS)):
+            for alias in node.names:
+                if isinstance(node, ast.Import):
+                    path = tuple(alias.name.split("."))
+                    names[alias.asname or path[0]] = path if alias.asname else path[:1]
+                else:
+                    above = self._parents[: len(self._parents) - node.level + 1] if node.level else []
+                    path = (*above, *(node.module.split(".") if node.module else []), alias.name)
+                    if alias.name == "*":
+                        path = path[:-1]
+                        stars.append(path)
+                    else:
+                        names[alias.asname or alias.name] = path
+                paths.append(path)
+        return names, stars, paths
+
+    def _modules_along(self, paths):
+        along = {".".join(path[:length]) for path in paths for length in range(1, len(path) + 1)}
+        return [module for name in sorted(along) if (module := self._package.module(name))]
+
+
+def _bound_names(node):
+    """Names that a top-level statement binds, or may bind."""
+    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+        return {node.name}
+    nodes = list(ast.walk(node))
+    names = {inner.id for inner in nodes if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)}
+    return names | {inner.name for inner in nodes if isinstance(inner, (*FUNCTIONS, ast.ClassDef))}
+
+
+def _chains(node):
+    """Every dotted name in a piece of syntax, as long as it goes: `a.b.c` is ("a", "b", "c")."""
+    chains, pending = set(), [node]
+    while pending:
+        node = pending.pop()
+        names, inner = [], node
+        while isinstance(inner, ast.Attribute):
+            names.append(inner.attr)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            chains.add((inner.id, *reversed(names)))
+        else:
+            pending.extend(ast.iter_child_nodes(inner))
+    return chains
+
+
+def _is_text(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _content(value):
+    """A syntax tree as text, without docstrings and without what differs between versions of Python."""
+    if isinstance(value, list):
+        return f"[{','.join(_content(item) for item in value if not _is_text(item))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    fields = ((name, inner) for name, inner in ast.iter_fields(value) if name not in IGNORED)
+    shown = (f"{name}={_content(inner)}" for name, inner in fields if inner is not None and inner != [])
+    return f"{type(value).__name__}({','.join(shown)})"

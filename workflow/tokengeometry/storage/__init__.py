@@ -1,0 +1,1 @@
+"""Checksummed Zarr stores that are either whole or not there."""
