@@ -80,8 +80,8 @@ def test_stl10_binaries_are_read(tmp_path, monkeypatch, rng):
         listed = [[name, md5(folder / name)] for name in names]
         monkeypatch.setattr(torchvision.datasets.STL10, attribute, listed)
 
-    splits = {"train": {"split": "train"}, "test": {"split": "test"}, "more": {"split": "unlabeled"}}
-    assert download.fetch("STL10", splits, tmp_path) == {"train": 2, "test": 2, "more": 1}
+    all_splits = {"train": {"split": "train"}, "test": {"split": "test"}, "more": {"split": "unlabeled"}}
+    assert download.fetch("STL10", all_splits, tmp_path) == {"train": 2, "test": 2, "more": 1}
     dataset = splits.open_split("STL10", {"split": "test"}, tmp_path)
     np.testing.assert_array_equal(pixels(dataset, 1), images[1])
 

@@ -88,7 +88,7 @@ def killed(served, tmp_path):
 
     def kill(root, own_root="", image=6):
         program = "import sys, test_journal; test_journal.fetch_and_stop(*sys.argv[1:])"
-        paths = [str(REPOSITORY / "tests"), str(REPOSITORY / "workflow")]
+        paths = [str(REPOSITORY / name) for name in ("tests", "tests/data", "workflow")]
         with subprocess.Popen(
             [sys.executable, "-c", program, *served, root, own_root, str(image)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},

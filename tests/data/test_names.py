@@ -85,8 +85,10 @@ def test_the_run_ends_with_that_line_where_the_locale_knows_no_such_letters(smal
     process = small_workflow.run("results/data/pictures/splits/test.json", check=False, environment={"LC_ALL": "C"})
     assert process.returncode != 0
     said = re.findall(r"^ *(error: .*)$", process.stdout, re.MULTILINE)
-    assert len(said) == 1
+    # From the job's log, and the run's last words.
+    assert len(said) == 2
     assert said[0].startswith(r"error: pictures/class_0/00\n\xe9.png cannot be read as an image: ")
+    assert r"pictures/class_0/00\n\xe9.png cannot be read as an image: " in said[1]
     assert "Traceback" not in process.stdout
 
 

@@ -278,7 +278,7 @@ def test_every_script_of_the_workflow_has_a_fingerprint_within_a_second():
 def test_code_that_fetches_images_does_not_count_where_they_are_read(tmp_path):
     package = tmp_path / "tokengeometry"
     shutil.copytree(REPOSITORY / "workflow/tokengeometry", package)
-    for name in ("fetching.py", "debian.py"):
+    for name in ("data/download.py", "data/debian.py"):
         (package / name).write_text("def fetch(*arguments):\n    return {}\n")
     for script, counts in (("pixels.py", False), ("dataset.py", True)):
         script = REPOSITORY / "workflow/scripts" / script

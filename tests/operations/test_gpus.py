@@ -20,7 +20,7 @@ JOB = """
     import sys, time
     from tokengeometry.operations import gpu_locks
     folder, names, seconds = sys.argv[1], sys.argv[2].split(","), float(sys.argv[3])
-    name = names[gpus.claim(names, folder, pause=0.01)]
+    name = names[gpu_locks.claim(names, folder, pause=0.01)]
     print(name, time.monotonic(), flush=True)
     time.sleep(seconds)
     print(time.monotonic(), flush=True)
@@ -120,7 +120,7 @@ def test_rules_with_work_for_a_gpu_ask_for_one_of_those_there_are(small_workflow
         small_workflow.configure(
             SMALL
             | {"concatenated_samples": 16, "activations": SMALL["activations"] | {"store": store}}
-            | {"compute": SMALL["compute"] | {"device": device}}
+            | {"compute": SMALL["compute"] | {"device": device}, "forward": {"precision": "bfloat16"}}
         )
         for job in small_workflow.run("--dry-run", environment=environment).stdout.split("\nrule ")[1:]:
             # The rules of direct mode have the part and the model behind their name.

@@ -20,11 +20,11 @@ JOBS = {
         from tokengeometry.storage import zarr_store
         from tokengeometry.activations.on_disk import write_pixels
         # Half of them, for the time that it takes to draw images.
-        samples = range(len(stores.open_store(source)["sample"]) // 2)
-        split = datasets.open_split("FakeData", {"size": len(samples), "image_size": [3, 64, 64]}, ".")
+        samples = range(len(zarr_store.open_store(source)["sample"]) // 2)
+        split = splits.open_split("FakeData", {"size": len(samples), "image_size": [3, 64, 64]}, ".")
         model = {"image_size": [64, 64], "in_chans": 3, "patch_size": [4, 4], "grid": [16, 16], "mean": [0.5] * 3,
                  "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 1, "crop_mode": "center"}
-        write_pixels(out, datasets.batches(split, samples, model, batch_size=64, workers=2), model, samples)
+        write_pixels(out, splits.batches(split, samples, model, batch_size=64, workers=2), model, samples)
     """,
     "layer": """
         import torch
@@ -38,23 +38,23 @@ JOBS = {
     "moments": """
         from tokengeometry.geometry import moments
         from tokengeometry.storage import zarr_store
-        moments.write(out, moments.accumulate(moments.batches(stores.open_store(source))), dtypes=[])
+        moments.write(out, moments.accumulate(moments.batches(zarr_store.open_store(source))), dtypes=[])
     """,
     "concatenated": """
         from tokengeometry.geometry import concatenated
         from tokengeometry.storage import zarr_store
-        concatenated.write(out, [stores.open_store(source)], 500)
+        concatenated.write(out, [zarr_store.open_store(source)], 500)
     """,
     "verify": """
         from tokengeometry.storage import zarr_store
-        stores.verify(source)
+        zarr_store.verify(source)
     """,
 }
 SPECTRA = """
     from tokengeometry.geometry import spectra
     from tokengeometry.storage import zarr_store
-    concatenated = stores.open_store(source + "/concatenated.zarr")
-    spectra.write_spectra(out, [stores.open_store(source + "/moments.zarr")] * {parts}, concatenated, device="cpu")
+    concatenated = zarr_store.open_store(source + "/concatenated.zarr")
+    spectra.write_spectra(out, [zarr_store.open_store(source + "/moments.zarr")] * {parts}, concatenated, device="cpu")
 """
 
 
@@ -100,6 +100,7 @@ def test_peak_memory_of_spectra_does_not_grow_with_the_parts(tmp_path):
         store.write("mean", np.zeros((tokens, features)), ("token", "feature"))
         store.write("scatter", scatter, ("token", "feature", "other_feature"))
         store.write("gram", np.eye(tokens), ("token", "other_token"))
+        store.write("averaged", scatter[0] / tokens, ("feature", "other_feature"))
     with zarr_store.create(tmp_path / "concatenated.zarr", samples=1000) as store:
         store.write("eigenvalues", np.arange(1000.0)[::-1], ("rank",))
         store.write("floor", np.full(1000, 1e-12), ("rank",))

@@ -3,7 +3,12 @@ from functools import cache
 
 from snakemake.common.tbdstring import TBDString
 from tokengeometry.operations import gpu_locks, slurm
-from tokengeometry.operations.resources import FETCH_RULES, GPU_RULES, request, threads_worth
+from tokengeometry.operations.resources import (
+    FETCH_RULES,
+    GPU_RULES,
+    request,
+    threads_worth,
+)
 
 
 # A cluster's job has GPUs of its own; those of this machine are shared out among its jobs.
@@ -13,7 +18,7 @@ resource_scopes:
 
 # A limit also cuts down what a cluster's jobs may ask for: none where there is no GPU here.
 if config["compute"]["device"] in ("auto", "cuda"):
-    if "gpu" not in workflow.global_resources and (here := gpus.count(os.environ)):
+    if "gpu" not in workflow.global_resources and (here := gpu_locks.count(os.environ)):
         workflow.register_resource("gpu", here)
 
 
