@@ -24,6 +24,11 @@ def kinds(images, mean, std):
         and all channels are alike; else `COLOUR`.
     """
     mean, std = (images.new_tensor(values)[:, None, None] for values in (mean, std))
+    # A few at a time: beside a batch there is no room for copies of it.
+    return np.concatenate([_kinds(piece, mean, std) for piece in images.split(8)])
+
+
+def _kinds(images, mean, std):
     steps = (images * std + mean) * 255
     rounded = steps.round()
     on_grid = (steps - rounded).abs().amax(dim=(1, 2, 3)) < TOLERANCE
