@@ -1,1 +1,37 @@
-"""Information geometry of every token at every layer of a vision transformer."""
+"""The information geometry of a vision transformer's tokens.
+
+Public names, each imported when it is first asked for:
+
+`Accumulator`, `accumulate`
+    Moments of a stream of activations.
+`eigensystem`
+    Eigenvalues and eigenvectors of covariances.
+`fit_power_law`
+    α of spectra.
+`pearson`
+    Correlations of tokens.
+`cluster_trajectories`
+    UMAP and k-means of α trajectories.
+`open_store`
+    A store of a study, with every checksum verified as it is read.
+"""
+
+import importlib
+
+_PLACES = {
+    "Accumulator": "tokengeometry.geometry.moments",
+    "accumulate": "tokengeometry.geometry.moments",
+    "eigensystem": "tokengeometry.geometry.spectra",
+    "fit_power_law": "tokengeometry.geometry.statistics.power_law",
+    "pearson": "tokengeometry.geometry.correlation",
+    "cluster_trajectories": "tokengeometry.geometry.clusters",
+    "open_store": "tokengeometry.storage.zarr_store",
+}
+
+__all__ = list(_PLACES)
+
+
+def __getattr__(name):
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
