@@ -41,6 +41,7 @@ localrules:
     fetch,
     activations,
     alpha,
+    statistics,
     correlations,
     clusters,
     summaries,
@@ -57,6 +58,7 @@ rule all:
     default_target: True
     input:
         rules.alpha.input,
+        rules.statistics.input,
         rules.correlations.input,
         rules.clusters.input,
         rules.summaries.input,

@@ -51,6 +51,7 @@ SMALL = {
     "activations": {"store": True, "dtype": "float32", "keep": True},
     "moments": {"keep": True},
     "fit": {"ranks": [2, 15], "min_ranks": 8, "weights": "inverse_rank"},
+    "statistics": ["power_law", "rankme", "token_norm"],
     "clusters": {"count": 2, "neighbors": 5, "min_dist": 0.1, "seed": 0},
     "figures": {"eigenspectrum": {"layer": 1, "token": "cls"}},
     "compute": {"device": "cpu", "batch_size": 8, "threads": 2},

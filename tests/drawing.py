@@ -6,10 +6,23 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from tokengeometry.figures import style
+from tokengeometry.figures.statistic_maps import statistic_maps
+from tokengeometry.figures.statistic_trajectories import statistic_trajectories
+from tokengeometry.geometry.statistics import power_law
 
 GRID = (5, 6)
 LAYERS = range(4)
 CONSTANT = 6  # the first row of tokens is constant at layer 0
+
+
+def alpha_trajectories(alpha, clusters):
+    """The trajectories of the statistic α."""
+    return statistic_trajectories(alpha, clusters, power_law)
+
+
+def alpha_maps(alpha, grid, scale="shared"):
+    """The maps of the statistic α."""
+    return statistic_maps(alpha, grid, power_law, scale)
 
 
 def alpha_table(prefix=("cls",), layers=LAYERS, grid=GRID, seed=0) -> pd.DataFrame:

@@ -49,7 +49,7 @@ def test_moments_are_those_of_the_stored_mode(finished, directly):
             name = f"moments/layer_{layer}/part_{part}.zarr"
             expected, found = (zarr_store.open_store(study.branch / name) for study in (finished, directly))
             assert found.attributes == expected.attributes
-            for array in ("mean", "scatter", "gram", "averaged"):
+            for array in ("mean", "scatter", "gram", "averaged", "norms"):
                 whole = expected[array][:]
                 np.testing.assert_allclose(found[array][:], whole, rtol=0, atol=1e-6 * np.abs(whole).max())
     assert not (directly.branch / "activations").exists()
@@ -80,7 +80,7 @@ def test_only_what_a_change_outdates_is_made_again(directly):
         finally:
             directly.configure(config())
 
-    later = {"spectra", "correlation_matrix", "alpha_table", "correlation_table", "cluster_table"}
+    later = {"spectra", "correlation_matrix", "alpha_table", "statistic_table", "correlation_table", "cluster_table"}
     assert rules(fit=SMALL["fit"] | {"ranks": [3, 15]}) == {"alpha_table", "cluster_table"}
     assert rules(samples=28) == later | {"direct_next_tiny"}
     assert rules(seed=4) == later | {"direct_first_tiny", "direct_next_tiny"}
@@ -275,10 +275,10 @@ def write(layer, its_moments, joint, _):
     moments.write(f"{sys.argv[1]}/{layer}.zarr", its_moments, dtypes=["float32"])
 
 place = dict(device=torch.device("cpu"), sums_device="cpu", threads=2, workers=2)
-direct.analyse_writing(
+in_memory.analyse_writing(
     write, images, TokenChain(network), layers, np.arange(samples), size=(samples, 3), joint=samples, **place
 )
-print(plan.direct_memory(describe(network, ""), layers, 64, samples, samples, 0, 2))
+print(cost.direct_memory(describe(network, ""), layers, 64, samples, samples, 0, 2))
 """
 
 

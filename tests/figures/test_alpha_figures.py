@@ -3,17 +3,27 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import CONSTANT, GRID, LAYERS, alpha_table, cluster_table, draw, labels, line, small_print
+from drawing import (
+    CONSTANT,
+    GRID,
+    LAYERS,
+    alpha_maps,
+    alpha_table,
+    alpha_trajectories,
+    cluster_table,
+    draw,
+    labels,
+    line,
+    small_print,
+)
 from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from tokengeometry.figures import style
-from tokengeometry.figures.alpha_maps import alpha_maps
 from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
-from tokengeometry.figures.alpha_trajectories import alpha_trajectories
 from tokengeometry.figures.curves import KINDS
 from tokengeometry.figures.train_test import train_test
-from tokengeometry.figures.undefined import undefined_alpha
+from tokengeometry.figures.undefined import undefined_values
 
 # α trajectories
 
@@ -62,11 +72,11 @@ def test_reasons_that_differ_in_a_number_are_said_once_with_its_range():
     missing = alpha[(alpha["kind"] == "spatial") & (alpha["layer"] == 0)].index[:4]
     alpha.loc[missing, "alpha"] = np.nan
     alpha.loc[missing, "reason"] = ["3 resolved ranks in 11-100", "29 resolved ranks in 11-100", "constant", "constant"]
-    (sentence,) = [words for words in undefined_alpha(alpha, ("spatial",)) if words.startswith("layer 0:")]
+    (sentence,) = [words for words in undefined_values(alpha, ("spatial",)) if words.startswith("layer 0:")]
     assert sentence.endswith("(3–29 resolved ranks in 11-100, constant)")
 
 
-def test_undefined_alpha_is_said_with_its_count_and_reason():
+def test_undefined_values_is_said_with_its_count_and_reason():
     words = small_print(alpha_trajectories(alpha_table(), cluster_table()))
     assert "layer 0: α undefined for 6 of 30 tokens (constant)" in words
     complete = alpha_table(layers=range(1, 4))

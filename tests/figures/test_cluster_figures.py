@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from drawing import GRID, alpha_table, cluster_table, draw, labels, line, small_print
+from drawing import GRID, alpha_table, alpha_trajectories, cluster_table, draw, labels, line, small_print
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from tokengeometry.figures import style
-from tokengeometry.figures.alpha_trajectories import alpha_trajectories
 from tokengeometry.figures.clusters_embedding import clusters_embedding
 from tokengeometry.figures.clusters_map import clusters_map
 

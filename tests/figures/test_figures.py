@@ -8,14 +8,22 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from drawing import GRID, alpha_table, cluster_table, correlation, correlation_table, draw, spectrum
+from drawing import (
+    GRID,
+    alpha_maps,
+    alpha_table,
+    alpha_trajectories,
+    cluster_table,
+    correlation,
+    correlation_table,
+    draw,
+    spectrum,
+)
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from tokengeometry.figures import style
-from tokengeometry.figures.alpha_maps import alpha_maps
 from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
-from tokengeometry.figures.alpha_trajectories import alpha_trajectories
 from tokengeometry.figures.clusters_embedding import clusters_embedding
 from tokengeometry.figures.clusters_map import clusters_map
 from tokengeometry.figures.correlation_matrices import correlation_matrices

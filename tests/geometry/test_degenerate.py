@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from drawing import alpha_maps, alpha_trajectories
+from fits import fit_layer
 from tokengeometry import tables
 from tokengeometry.figures import style
-from tokengeometry.figures.alpha_maps import alpha_maps
-from tokengeometry.figures.alpha_trajectories import alpha_trajectories
 from tokengeometry.figures.clusters_embedding import clusters_embedding
 from tokengeometry.figures.clusters_map import clusters_map
 from tokengeometry.geometry import concatenated, correlation, moments, spectra
@@ -44,25 +44,25 @@ def random(samples, rank=FEATURES):
 def test_fewer_samples_than_features_leave_the_ranks_that_centring_allows(tmp_path):
     activations = random(6)
     store = layer(tmp_path, activations)
-    table = tables.alpha_table({1: store}, MODEL, ranks=(2, 5), min_ranks=4, weights="uniform")
+    table = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(2, 5), min_ranks=4, weights="uniform")
     token = table[table.token == 3].iloc[0]
     assert token.ranks == 4
     centred = activations[:, 3].astype(np.float32).astype(np.float64)
     values = np.linalg.svd(centred - centred.mean(0), compute_uv=False) ** 2 / 6
     assert token.alpha == pytest.approx(-np.polyfit(np.log([2, 3, 4, 5]), np.log(values[1:5]), 1)[0], rel=1e-6)
     # Rank 6 of 6 samples is empty by centring: it is never fitted, though it has an eigenvalue.
-    law = tables.fit_layer(store, ranks=(2, 6), min_ranks=4, weights="uniform")["token"]
+    law = fit_layer(store, ranks=(2, 6), min_ranks=4, weights="uniform")["token"]
     assert law.resolved.tolist() == [5] * TOKENS
     assert law.ranks.tolist() == [4] * TOKENS
 
 
 def test_a_layer_of_low_rank_is_fitted_up_to_its_rank_or_not_at_all(tmp_path):
     store = layer(tmp_path, random(40, rank=5))
-    enough = tables.alpha_table({1: store}, MODEL, ranks=(2, 10), min_ranks=4, weights="uniform")
+    enough = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(2, 10), min_ranks=4, weights="uniform")
     tokens = enough[enough.token.notna()]
     assert tokens.ranks.tolist() == [4] * TOKENS
     assert tokens.alpha.between(0.2, 8).all()
-    few = tables.alpha_table({1: store}, MODEL, ranks=(2, 10), min_ranks=5, weights="uniform")
+    few = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(2, 10), min_ranks=5, weights="uniform")
     tokens = few[few.token.notna()]
     assert tokens.alpha.isna().all()
     assert set(tokens.reason) == {"4 resolved ranks in 2-10"}
@@ -72,7 +72,7 @@ def test_a_layer_of_low_rank_is_fitted_up_to_its_rank_or_not_at_all(tmp_path):
 
 def test_a_range_that_no_token_fills_gives_empty_tables_and_figures_that_say_so(tmp_path):
     store = layer(tmp_path, random(40, rank=5))
-    alpha = tables.alpha_table({1: store}, MODEL, ranks=(7, 11), min_ranks=3, weights="inverse_rank")
+    alpha = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(7, 11), min_ranks=3, weights="inverse_rank")
     tokens = alpha[alpha.token.notna()]
     assert set(tokens.reason) == {"0 resolved ranks in 7-11"}
     table = tables.cluster_table(alpha, cluster_trajectories(tables.trajectories(alpha).to_numpy(), 2))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from fits import fit_layer
 from tokengeometry.activations import measured_noise
 from tokengeometry.data import eight_bit
 from tokengeometry.geometry import concatenated, moments, spectra
 from tokengeometry.geometry.noise import EightBit, Noise
 from tokengeometry.model.token_chain import TokenChain, create_model, patchify
 from tokengeometry.storage import zarr_store
-from tokengeometry.tables import fit_layer
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STEP = tuple(1 / 255 / deviation for deviation in STD)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from fits import fit_layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
@@ -12,7 +13,6 @@ from tokengeometry.geometry.noise import Noise
 from tokengeometry.geometry.noise_floor import product_floor
 from tokengeometry.storage import zarr_store
 from tokengeometry.study import cut
-from tokengeometry.tables import fit_layer
 
 SAMPLES, TOKENS, FEATURES = 90, 7, 12
 # Its products are made in float32.

@@ -107,7 +107,7 @@ def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(tiny):
     pixels, tokens = cost.activation_disk(24, 16, 768), cost.activation_disk(24, 17, 192)
     assert filled.by_rule[branch, "pixels"] == pixels
     assert filled.by_rule[branch, "layer"] == 2 * tokens
-    assert filled.by_rule[branch, "moments"] == cost.moment_disk(16, 768)
+    assert filled.by_rule[branch, "moments"] == cost.moment_disk(24, 16, 768)
     small = sum(
         size
         for job in planned
@@ -121,8 +121,8 @@ def test_the_moments_of_all_parts_but_the_last_wait_for_it(tiny):
     filled = jobs.disk(
         jobs.one_at_a_time(jobs_of(tiny, samples=24, samples_per_part=8, concatenated_samples=16, **NOT_KEPT))
     )
-    every_layer = cost.moment_disk(16, 768) + 2 * cost.moment_disk(17, 192)
-    assert filled.by_rule["tiny/pictures/test", "moments"] == 2 * every_layer + cost.moment_disk(16, 768)
+    every_layer = cost.moment_disk(8, 16, 768) + 2 * cost.moment_disk(8, 17, 192)
+    assert filled.by_rule["tiny/pictures/test", "moments"] == 2 * every_layer + cost.moment_disk(8, 16, 768)
 
 
 def test_activations_wait_for_every_part_of_the_concatenated_spectrum(tiny):
@@ -142,7 +142,7 @@ def test_parts_side_by_side_take_two_layers_each(tiny):
     filled = jobs.disk(jobs.side_by_side(planned))
     assert filled.by_rule["tiny/pictures/test", "pixels"] == 3 * cost.activation_disk(8, 16, 768)
     assert filled.by_rule["tiny/pictures/test", "layer"] == 6 * cost.activation_disk(8, 17, 192)
-    assert filled.by_rule["tiny/pictures/test", "moments"] == 3 * cost.moment_disk(16, 768)
+    assert filled.by_rule["tiny/pictures/test", "moments"] == 3 * cost.moment_disk(8, 16, 768)
 
 
 def counted_flops(function, *arguments):
@@ -206,13 +206,13 @@ from tokengeometry.storage import zarr_store
 torch.set_num_threads(1)
 samples, tokens, features = map(int, sys.argv[3:])
 if sys.argv[1] == "make":
-    with stores.create(sys.argv[2] + "/a.zarr", compute_dtype="float32") as store:
+    with zarr_store.create(sys.argv[2] + "/a.zarr", compute_dtype="float32") as store:
         array = store.create("activations", (samples, tokens, features), "float32", ("sample", "token", "feature"))
         random = np.random.default_rng(0)
         for start in range(0, samples, 10):
             array[start : start + 10] = random.normal(size=(min(10, samples - start), tokens, features))
 else:
-    activations = stores.open_store(sys.argv[2] + "/a.zarr")
+    activations = zarr_store.open_store(sys.argv[2] + "/a.zarr")
     if sys.argv[1] == "moments":
         found = moments.accumulate(moments.batches(activations))
         moments.write(sys.argv[2] + "/m.zarr", found, dtypes=["float32"])
@@ -242,11 +242,11 @@ import sys
 from tokengeometry.data import splits
 from tokengeometry.activations.on_disk import write_pixels
 batch_size, workers = map(int, sys.argv[2:])
-split = datasets.open_split("FakeData", {"size": 6 * batch_size, "image_size": [3, 32, 32]}, ".")
+split = splits.open_split("FakeData", {"size": 6 * batch_size, "image_size": [3, 32, 32]}, ".")
 model = {"image_size": [224, 224], "in_chans": 3, "patch_size": [16, 16], "grid": [14, 14], "mean": [0.5] * 3,
          "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center"}
 samples = range(len(split))
-images = datasets.batches(split, samples, model, batch_size=batch_size, workers=workers)
+images = splits.batches(split, samples, model, batch_size=batch_size, workers=workers)
 write_pixels(sys.argv[1] + "/p.zarr", images, model, samples)
 """
 

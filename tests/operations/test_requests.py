@@ -33,6 +33,8 @@ RULES = (
     "correlation_matrix",
     "alpha_table",
     "draw_alpha_maps",
+    "statistic_table",
+    "draw_statistic_maps",
 )
 
 

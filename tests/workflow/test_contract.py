@@ -10,11 +10,15 @@ import os
 import shutil
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import REPOSITORY, SMALL, Workflow
+from PIL import Image
 from safetensors.torch import save_file
 from tokengeometry.model.token_chain import create_model
+from tokengeometry.storage import zarr_store
 
 # Files of the package.
 CLUSTERS = "tokengeometry/geometry/clusters.py"
@@ -69,16 +73,31 @@ def statistics(branch, layers, parts, *, concatenated=True):
     return moments(branch, layers, parts) | merged(branch, layers, concatenated=concatenated)
 
 
-CLUSTERED = of(BRANCH, "cluster_table") | drawn(BRANCH, "alpha_trajectories", "clusters_embedding", "clusters_map")
+def of_statistic(branch, table, *kinds):
+    """The jobs of a statistic other than α: its table, its trajectories, its maps."""
+    rules = {"table": "statistic_table", "trajectories": "draw_statistic_trajectories", "maps": "draw_statistic_maps"}
+    return {job(rules[kind], **branch, statistic=table) for kind in kinds or rules}
+
+
+def all_trajectories(branch):
+    """Their bands are the clusters'."""
+    others = of_statistic(branch, "rankme", "trajectories") | of_statistic(branch, "token_norm", "trajectories")
+    return drawn(branch, "alpha_trajectories") | others
+
+
+CLUSTERED = of(BRANCH, "cluster_table") | all_trajectories(BRANCH) | drawn(BRANCH, "clusters_embedding", "clusters_map")
+OF_SPECTRA, OF_MOMENTS = (of_statistic(BRANCH, table, "table", "maps") for table in ("rankme", "token_norm"))
 FITTED = of(BRANCH, "alpha_table") | CLUSTERED | drawn(BRANCH, "alpha_maps")
 CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "mean_correlation") | ACROSS
-SUMMARIES = FITTED | CORRELATED | drawn(BRANCH, "correlation_matrices")
+SUMMARIES = FITTED | OF_SPECTRA | OF_MOMENTS | CORRELATED | drawn(BRANCH, "correlation_matrices")
 LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum_fit")
 
 
 def summaries(branch):
     """All tables and figures of a branch, and the figures across branches."""
-    return of(branch, "alpha_table", "correlation_table", "cluster_table") | drawn(branch, *FIGURES) | ACROSS
+    tables = of(branch, "alpha_table", "correlation_table", "cluster_table")
+    others = of_statistic(branch, "rankme") | of_statistic(branch, "token_norm")
+    return tables | others | drawn(branch, *FIGURES) | ACROSS
 
 
 def whole(branch, layers=LAYERS, parts=PARTS):
@@ -129,6 +148,8 @@ CHANGES = {
     "clusters count": ({"clusters.count": 3}, CLUSTERED),
     "clusters seed": ({"clusters.seed": 1}, CLUSTERED),
     "clusters neighbors": ({"clusters.neighbors": 4}, CLUSTERED),
+    "a statistic added": ({"statistics": [*SMALL["statistics"], "stable_rank"]}, of_statistic(BRANCH, "stable_rank")),
+    "a statistic taken away": ({"statistics": ["power_law", "token_norm"]}, set()),
     "another example spectrum": ({"figures.eigenspectrum.token": "1,1"}, drawn(BRANCH, "eigenspectrum_fit")),
     "its layer": ({"figures.eigenspectrum.layer": 2}, drawn(BRANCH, "eigenspectrum_fit")),
     "a layer added at the end": (
@@ -150,6 +171,7 @@ CHANGES = {
         {"concatenated_samples": 16},
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
+        | OF_SPECTRA
         | drawn(BRANCH, "eigenspectrum_fit"),
     ),
     "a split added": (
@@ -292,7 +314,10 @@ def test_a_fresh_clone_beside_old_results_reruns_nothing(finished, repository):
 ALL_STATISTICS = statistics(BRANCH, LAYERS, PARTS)
 EVERY_BRANCH_JOB = whole(BRANCH)
 FETCHED = {job("model", model="tiny"), job("dataset", dataset="pictures", split="test")}
-WITH_CLUSTER_COLOURS = drawn(BRANCH, "alpha_trajectories", "clusters_embedding", "clusters_map")
+WITH_CLUSTER_COLOURS = all_trajectories(BRANCH) | drawn(BRANCH, "clusters_embedding", "clusters_map")
+ALL_MAPS = drawn(BRANCH, "alpha_maps") | {
+    one for table in ("rankme", "token_norm") for one in of_statistic(BRANCH, table, "maps")
+}
 
 # file: text that stands there once, text to put there.
 CODE = {
@@ -303,6 +328,10 @@ CODE = {
     "a table of the fit": (
         {POWER_LAW: ('"uniform": np.ones_like', '"uniform": lambda r: np.ones_like(r)')},
         FITTED | drawn(BRANCH, "eigenspectrum_fit"),
+    ),
+    "a statistic": (
+        {"tokengeometry/geometry/statistics/rankme.py": ("np.exp(entr(", "np.exp(+entr(")},
+        of_statistic(BRANCH, "rankme"),
     ),
     "the means of correlations": (
         {"tokengeometry/geometry/correlation.py": ("defined = values[~", "defined = +values[~")},
@@ -328,16 +357,18 @@ CODE = {
         {"tokengeometry/geometry/concatenated.py": ("row_mean = gram.mean(0)", "row_mean = 1 * gram.mean(0)")},
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
+        | OF_SPECTRA
         | drawn(BRANCH, "eigenspectrum_fit"),
     ),
     "the rounding floor of both": (
         {"tokengeometry/geometry/noise_floor.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},
-        merged(BRANCH, LAYERS) | LATER,
+        (merged(BRANCH, LAYERS) | LATER) - OF_MOMENTS,
     ),
     "the noise along eigenvectors": (
         {"tokengeometry/geometry/noise.py": ("shared = np.square(", "shared = +np.square(")},
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
+        | OF_SPECTRA
         | drawn(BRANCH, "eigenspectrum_fit"),
     ),
     "which images are grey": (
@@ -383,8 +414,8 @@ CODE = {
         FETCHED | EVERY_BRANCH_JOB,
     ),
     "one figure": (
-        {"tokengeometry/figures/alpha_maps.py": ('figure.colorbar(', 'figure.colorbar(*(), ')},
-        drawn(BRANCH, "alpha_maps"),
+        {"tokengeometry/figures/statistic_maps.py": ('figure.colorbar(', 'figure.colorbar(*(), ')},
+        ALL_MAPS,
     ),
     "the colours of clusters": (
         {"tokengeometry/figures/style.py": ('_CLUSTERS = ("#0072B2"', '_CLUSTERS = ("#0072B3"')},
@@ -392,18 +423,18 @@ CODE = {
     ),
     "the style of all figures": (
         {"tokengeometry/figures/style.py": ('"font.size": 8', '"font.size": 9')},
-        drawn(BRANCH, *FIGURES) | ACROSS,
+        drawn(BRANCH, *FIGURES) | all_trajectories(BRANCH) | ALL_MAPS | ACROSS,
     ),
     "one script": (
-        {"scripts/alpha_maps.py": ("save(alpha_maps(", "save(*(), alpha_maps(")},
-        drawn(BRANCH, "alpha_maps"),
+        {"scripts/statistic_maps.py": ("save(statistic_maps(", "save(*(), statistic_maps(")},
+        ALL_MAPS,
     ),
     "a name within a module": (
         {CLUSTERS: ("complete_trajectories(trajectories)", "whole_trajectories(trajectories)")},
         CLUSTERED,
     ),
     "what no rule uses": (
-        {POWER_LAW: ("@dataclass(frozen=True)", "SPARE = 1\n\n\n@dataclass(frozen=True)")},
+        {CLUSTERS: ("@dataclass(frozen=True)", "SPARE = 1\n\n\n@dataclass(frozen=True)")},
         set(),
     ),
     "comments, docstrings and formatting": (
@@ -440,3 +471,32 @@ def test_changed_code_reruns_exactly_the_rules_that_call_it(finished, repository
 
 def test_a_dry_run_of_a_new_study_plans_every_job(small_workflow):
     assert difference(small_workflow.planned(), FETCHED | EVERY_BRANCH_JOB) == {"more": [], "less": []}
+
+
+DROPPED_IN = '''"""The largest eigenvalue's share of the variance."""
+
+NAME = "first share"
+LABEL = "Share of the first direction"
+
+
+def of_spectrum(eigenvalues, floor, samples):
+    total = eigenvalues.sum(axis=-1)
+    return {"first_share": eigenvalues[..., 0] / (total + (total == 0))}
+'''
+
+
+def test_a_statistic_is_one_file(finished, repository, tmp_path):
+    (repository / "workflow/tokengeometry/geometry/statistics/first_share.py").write_text(DROPPED_IN)
+    config = changed({"statistics": [*SMALL["statistics"], "first_share"]})
+    workflow = Workflow(finished.copy(tmp_path / "study"), config, repository)
+    assert difference(workflow.planned(), of_statistic(BRANCH, "first_share")) == {"more": [], "less": []}
+    workflow.run()
+    table = pd.read_csv(workflow.branch / "first_share.csv")
+    for layer in (0, 1, 2):
+        store = zarr_store.open_store(workflow.branch / f"spectra/layer_{layer:02d}.zarr")
+        values = store["eigenvalues"][:]
+        rows = table[(table.layer == layer) & table.kind.isin(["prefix", "spatial"])]
+        expected = values[:, 0] / np.maximum(values.sum(axis=1), np.finfo(float).tiny)
+        np.testing.assert_allclose(rows.first_share, expected, rtol=1e-12)
+    for kind in ("trajectories", "maps"):
+        assert Image.open(workflow.branch / f"figures/first_share_{kind}.png").width > 100

@@ -12,10 +12,10 @@ from sklearn.decomposition import PCA
 from tokengeometry.geometry.clusters import _start, cluster_trajectories, complete_trajectories
 from tokengeometry.storage import zarr_store
 from tokengeometry.tables import (
-    alpha_table,
     cluster_table,
     correlation_table,
     read,
+    statistic_table,
     token_table,
     trajectories,
     write,
@@ -48,7 +48,7 @@ def alpha(tmp_path):
         0: spectra_store(tmp_path / "0.zarr", 0, [2, None, 2.2, 2.3, 2.4, 2.5]),
         3: spectra_store(tmp_path / "3.zarr", 3, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]),
     }
-    return alpha_table(layers, MODEL, **FIT)
+    return statistic_table("power_law", {layer: [store] for layer, store in layers.items()}, MODEL, **FIT)
 
 
 def test_a_token_keeps_its_number_name_and_place_over_layers(alpha):
@@ -79,7 +79,7 @@ def test_an_empty_alpha_has_its_reason(alpha):
 
 def test_too_few_resolved_ranks_are_counted(tmp_path):
     store = spectra_store(tmp_path / "few.zarr", 1, [1] * 8, samples=6)
-    table = alpha_table({1: store}, MODEL, **FIT)
+    table = statistic_table("power_law", {1: [store]}, MODEL, **FIT)
     tokens = table[table.kind != "pooled"]
     assert tokens.alpha.isna().all()
     assert set(tokens.reason) == {"4 resolved ranks in 2-20"}
@@ -214,10 +214,10 @@ def test_the_layers_that_few_tokens_have_do_not_cost_the_others_their_cluster():
 def test_a_token_without_cluster_has_its_reason(tmp_path):
     exponents = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]
     layers = {
-        layer: spectra_store(tmp_path / f"{layer}.zarr", layer, [*exponents[:6], None, last])
+        layer: [spectra_store(tmp_path / f"{layer}.zarr", layer, [*exponents[:6], None, last])]
         for layer, last in ((1, 1.7), (2, None), (3, None))
     }
-    alpha = alpha_table(layers, MODEL, **FIT)
+    alpha = statistic_table("power_law", layers, MODEL, **FIT)
     table = cluster_table(alpha, cluster_trajectories(trajectories(alpha).to_numpy(), 2, neighbors=3))
     assert table.reason.tolist() == [""] * 4 + ["no alpha at any layer", "alpha at too few layers"]
     assert table.mean_alpha.to_numpy()[:4] == pytest.approx([1.2, 1.3, 1.4, 1.5])

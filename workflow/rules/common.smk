@@ -22,8 +22,8 @@ from tokengeometry.operations.fingerprint import fingerprint
 from tokengeometry.model.checks import check_models, planned_content, without_place
 from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.operations.studies import RESULTS, check_folder, file_names
+from tokengeometry.geometry import statistics
 from tokengeometry.study import (
-    BRANCH_FIGURES,
     PAIR_FIGURES,
     Study,
     check_keys,
@@ -42,10 +42,11 @@ try:
     CONFIGURATION = file_names(workflow.configfiles, study.folder)
     if workflow.is_main_process:
         check_folder(study.folder, CONFIGURATION, config)
+        # A folder that has changed is said to have, before its images are counted.
+        check_datasets_before_run(config, RESULTS)
     check_known(config, RESULTS)
     if workflow.is_main_process:
         check_models(config, RESULTS)
-        check_datasets_before_run(config, RESULTS)
 except StudyError as error:
     sys.exit(f"error: {error}")
 
@@ -60,12 +61,20 @@ wildcard_constraints:
     dataset="|".join(map(re.escape, config["datasets"])),
     split="|".join({re.escape(branch.split) for branch in study.branches}),
     layer=r"\d{2}",
+    # α has rules of its own.
+    statistic="|".join(map(re.escape, study.statistics.keys() - {"alpha"})) or "(?!)",
     part=r"\d{3}",
 
 
-def code(script):
-    """What a script does, with all it imports: a parameter, so that a change of it reruns the rule."""
-    return fingerprint(WORKFLOW / "scripts" / script)
+def code(script, statistic=None):
+    """What a script does, with all it imports: a parameter, so that a change of it reruns the rule.
+
+    That of a statistic is named by the rule, not by the script.
+    """
+    found = fingerprint(WORKFLOW / "scripts" / script)
+    if statistic:
+        found += fingerprint(Path(statistics.__file__).with_name(f"{statistic}.py"))
+    return found
 
 
 # A layer's stores: of a part, and over all parts.
@@ -121,18 +130,41 @@ def layers_of(path):
     return paths
 
 
+def part_names(wildcards, concatenated=False):
+    """The names of a branch's parts, or of those that the concatenated spectrum takes."""
+    count = len(study.parts(wildcards.dataset, wildcards.split))
+    if concatenated:
+        _, count = study.concatenated(wildcards.dataset, wildcards.split)
+    return [f"{part:03d}" for part in range(count)]
+
+
 def parts_of(path, *, concatenated=False):
     """The path for every part of a branch, or for those that the concatenated spectrum takes."""
 
     def paths(wildcards):
-        count = len(study.parts(wildcards.dataset, wildcards.split))
-        if concatenated:
-            _, count = study.concatenated(wildcards.dataset, wildcards.split)
         return expand(
-            path, part=[f"{part:03d}" for part in range(count)], allow_missing=True
+            path, part=part_names(wildcards, concatenated), allow_missing=True
         )
 
     return paths
+
+
+def settings_of(statistic):
+    """The keyword arguments that a statistic takes from the configuration."""
+    section = getattr(statistics.load(statistic), "SETTINGS", None)
+    return in_order(config[section]) if section else {}
+
+
+def stores_of_statistic(wildcards):
+    """The spectra of every layer, or its moments of every part."""
+    statistic = statistics.load(study.statistics[wildcards.statistic])
+    if not hasattr(statistic, "of_moments"):
+        return layers_of(rules.spectra.output.store)(wildcards)
+    return [
+        path
+        for layer in layers_of(MOMENTS)(wildcards)
+        for path in expand(layer, part=part_names(wildcards), allow_missing=True)
+    ]
 
 
 def previous_layer(wildcards):

@@ -4,7 +4,7 @@ rule figures:
         every_branch(
             *expand(
                 "<results>/{{model}}/{{dataset}}/{{split}}/figures/{name}.{format}",
-                name=BRANCH_FIGURES,
+                name=study.branch_figures,
                 format=["png", "svg"],
             )
         ),
@@ -20,7 +20,7 @@ rule figures:
 
 rule draw_alpha_trajectories:
     input:
-        alpha=rules.alpha_table.output.table,
+        table=rules.alpha_table.output.table,
         clusters=rules.cluster_table.output.table,
     output:
         multiext(
@@ -37,14 +37,36 @@ rule draw_alpha_trajectories:
     resources:
         **ask("draw_alpha_trajectories"),
     params:
-        code=code("alpha_trajectories.py"),
+        code=code("statistic_trajectories.py", "power_law"),
+        statistic="power_law",
     script:
-        "../scripts/alpha_trajectories.py"
+        "../scripts/statistic_trajectories.py"
+
+
+use rule draw_alpha_trajectories as draw_statistic_trajectories with:
+    input:
+        table=rules.statistic_table.output.table,
+        clusters=rules.cluster_table.output.table,
+    output:
+        multiext(
+            "<results>/{model}/{dataset}/{split}/figures/{statistic}_trajectories",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "<results>/logs/figures/{model}/{dataset}/{split}/{statistic}_trajectories.log",
+    benchmark:
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.{statistic}_trajectories.tsv"
+    params:
+        code=lambda wildcards: code(
+            "statistic_trajectories.py", study.statistics[wildcards.statistic]
+        ),
+        statistic=lambda wildcards: study.statistics[wildcards.statistic],
 
 
 rule draw_alpha_maps:
     input:
-        alpha=rules.alpha_table.output.table,
+        table=rules.alpha_table.output.table,
         model=rules.model.output.description,
     output:
         multiext(
@@ -59,9 +81,31 @@ rule draw_alpha_maps:
     resources:
         **ask("draw_alpha_maps"),
     params:
-        code=code("alpha_maps.py"),
+        code=code("statistic_maps.py", "power_law"),
+        statistic="power_law",
     script:
-        "../scripts/alpha_maps.py"
+        "../scripts/statistic_maps.py"
+
+
+use rule draw_alpha_maps as draw_statistic_maps with:
+    input:
+        table=rules.statistic_table.output.table,
+        model=rules.model.output.description,
+    output:
+        multiext(
+            "<results>/{model}/{dataset}/{split}/figures/{statistic}_maps",
+            ".png",
+            ".svg",
+        ),
+    log:
+        "<results>/logs/figures/{model}/{dataset}/{split}/{statistic}_maps.log",
+    benchmark:
+        "<results>/benchmarks/figures/{model}.{dataset}.{split}.{statistic}_maps.tsv"
+    params:
+        code=lambda wildcards: code(
+            "statistic_maps.py", study.statistics[wildcards.statistic]
+        ),
+        statistic=lambda wildcards: study.statistics[wildcards.statistic],
 
 
 rule draw_clusters_embedding:

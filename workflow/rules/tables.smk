@@ -4,6 +4,16 @@ rule alpha:
         every_branch("<results>/{model}/{dataset}/{split}/alpha.csv"),
 
 
+rule statistics:
+    input:
+        every_branch(
+            *(
+                "<results>/{model}/{dataset}/{split}/" + f"{table}.csv"
+                for table in study.statistics
+            )
+        ),
+
+
 rule correlations:
     input:
         every_branch("<results>/{model}/{dataset}/{split}/correlation.csv"),
@@ -36,10 +46,30 @@ rule alpha_table:
     resources:
         **ask("alpha_table"),
     params:
-        code=code("alpha_table.py"),
-        fit=in_order(config["fit"]),
+        code=code("statistic_table.py", "power_law"),
+        statistic="power_law",
+        settings=settings_of("power_law"),
     script:
-        "../scripts/alpha_table.py"
+        "../scripts/statistic_table.py"
+
+
+# Every other statistic of the study, in the same way.
+use rule alpha_table as statistic_table with:
+    input:
+        stores=stores_of_statistic,
+        model=rules.model.output.description,
+    output:
+        table="<results>/{model}/{dataset}/{split}/{statistic}.csv",
+    log:
+        "<results>/logs/statistic_table/{model}/{dataset}/{split}/{statistic}.log",
+    benchmark:
+        "<results>/benchmarks/statistic_table/{model}.{dataset}.{split}.{statistic}.tsv"
+    params:
+        code=lambda wildcards: code(
+            "statistic_table.py", study.statistics[wildcards.statistic]
+        ),
+        statistic=lambda wildcards: study.statistics[wildcards.statistic],
+        settings=lambda wildcards: settings_of(study.statistics[wildcards.statistic]),
 
 
 rule correlation_table:

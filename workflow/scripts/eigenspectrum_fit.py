@@ -8,25 +8,27 @@ from pathlib import Path
 
 from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
 from tokengeometry.figures.style import save
+from tokengeometry.geometry.statistics.power_law import fit_power_law
 from tokengeometry.operations.logs import log_to
 from tokengeometry.storage import zarr_store
-from tokengeometry.tables import fit_layer, layer_tokens
+from tokengeometry.tables import layer_tokens, spectra_of
 
 with log_to(snakemake.log[0]):
     spectra = zarr_store.open_store(snakemake.input.store)
     model = json.loads(Path(snakemake.input.model).read_text())
     layer, name, fit = snakemake.params.layer, snakemake.params.token, snakemake.params.fit
     index = layer_tokens(model, layer).name.tolist().index(name)
-    law = fit_layer(spectra, **fit)["token"]
+    eigenvalues, floor, samples = spectra_of(spectra)["token"]
+    law = fit_power_law(eigenvalues, floor=floor, samples=samples, **fit)
     figure = eigenspectrum_fit(
-        spectra["eigenvalues"][index],
-        spectra["floor"][index],
+        eigenvalues[index],
+        floor[index],
         fit["ranks"],
         law.alpha[index],
         law.r2[index],
         law.log_amplitude[index],
         f"token {name}, layer {layer}",
-        samples=spectra.attributes["samples"],
+        samples=samples,
         reason=f"{law.resolved[index]} resolved ranks",
     )
     save(figure, *snakemake.output)

@@ -17,18 +17,19 @@ from jsonschema.validators import extend
 
 from tokengeometry.data.class_names import require_dataset_class
 from tokengeometry.errors import StudyError
+from tokengeometry.geometry import statistics
 from tokengeometry.operations.studies import RESERVED, folder_of
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 BRANCH_FIGURES = (
-    "alpha_trajectories",
-    "alpha_maps",
     "clusters_embedding",
     "clusters_map",
     "correlation_matrices",
     "eigenspectrum_fit",
     "mean_correlation",
 )
+# Of a branch, but for those of its statistics.
+TABLES = ("clusters", "correlation")
 PAIR_FIGURES = ("train_test", "alpha_summary_trajectories")
 MOST_PARTS = 1000
 # Whose activations are computed in float32 too, where the chain is coarser.
@@ -113,6 +114,17 @@ class Study:
     def chains(self):
         """How many chains there are: one for each part of every branch."""
         return sum(len(self.parts(branch.dataset, branch.split)) for branch in self.branches)
+
+    @property
+    def statistics(self):
+        """The statistics' modules by the names of their tables."""
+        return {statistics.table_of(name): name for name in self.config["statistics"]}
+
+    @property
+    def branch_figures(self):
+        """The names of all figures of a branch."""
+        of_statistics = [f"{table}_{kind}" for table in self.statistics for kind in ("trajectories", "maps")]
+        return [*of_statistics, *BRANCH_FIGURES]
 
     def layers(self, model):
         """The layers of a model that are analysed, ascending."""
@@ -329,6 +341,11 @@ def _check_schema(config):
 
 def _check_consistency(study):
     config = study.config
+    if "power_law" not in config["statistics"]:
+        raise StudyError("statistics: power_law is missing; the clusters are those of its trajectories")
+    for table in study.statistics:
+        if table in TABLES:
+            raise StudyError(f"statistics: a statistic cannot be named {table}, as another table is")
     first, last = config["fit"]["ranks"]
     if first >= last:
         raise StudyError(f"fit.ranks: the first rank, {first}, must be below the last, {last}")

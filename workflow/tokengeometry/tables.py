@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 
 from tokengeometry.errors import naming
+from tokengeometry.geometry import statistics
 from tokengeometry.geometry.clusters import complete_trajectories
 from tokengeometry.geometry.correlation import pair_means
-from tokengeometry.geometry.statistics.power_law import fit_power_law
+from tokengeometry.geometry.moments import read_merged
 
 # Kinds of rows of the α table that are single tokens.
 TOKENS = ("prefix", "spatial")
 # Those that are of all tokens together, in the order of the table.
 TOGETHER = ("averaged", "pooled", "concatenated")
-ALPHA_COLUMNS = ["layer", "token", "name", "kind", "row", "column", "alpha", "r2", "ranks", "reason"]
+PLACE_COLUMNS = ["layer", "token", "name", "kind", "row", "column"]
 
 
 def token_table(model):
@@ -55,76 +56,81 @@ def layer_tokens(model, layer):
     return tokens if layer else tokens[tokens.kind == "spatial"]
 
 
-def fit_layer(spectra, **fit):
-    """The power laws of one layer.
+def spectra_of(store):
+    """The spectra of one layer.
 
     Parameters
     ----------
-    spectra : open store
+    store : open store
         `spectra/layer_….zarr`.
-    **fit
-        Arguments of `tokengeometry.geometry.statistics.power_law.fit_power_law`: ranks, min_ranks, weights.
 
     Returns
     -------
-    dict
-        `token`, `averaged`, `pooled`, `concatenated`: `PowerLaw` each.
+    dict of str to (eigenvalues, floor, samples)
+        "token" (token, rank), and each of `TOGETHER` (rank,).
     """
-    samples = spectra.attributes["samples"]
-    tokens = spectra.attributes["tokens"]
-    return {
-        "token": fit_power_law(spectra["eigenvalues"][:], floor=spectra["floor"][:], samples=samples, **fit),
-        "averaged": fit_power_law(spectra["averaged"][:], floor=spectra["averaged_floor"][...], samples=samples, **fit),
-        "pooled": fit_power_law(
-            spectra["pooled"][:], floor=spectra["pooled_floor"][:], samples=samples * tokens, **fit
-        ),
-        "concatenated": fit_power_law(
-            spectra["concatenated"][:],
-            floor=spectra["concatenated_floor"][:],
-            samples=spectra.attributes["concatenated_samples"],
-            **fit,
-        ),
+    samples, tokens = store.attributes["samples"], store.attributes["tokens"]
+    counts = {
+        "averaged": samples,
+        "pooled": samples * tokens,
+        "concatenated": store.attributes["concatenated_samples"],
     }
+    spectra = {"token": (store["eigenvalues"][:], store["floor"][:], samples)}
+    return spectra | {kind: (store[kind][:], store[f"{kind}_floor"][:], counts[kind]) for kind in TOGETHER}
 
 
-def alpha_table(spectra, model, **fit):
-    """α of every token, of the averaged token, of all tokens pooled and of all concatenated, layer by layer.
+def statistic_table(name, layers, model, **settings):
+    """A statistic of every token, layer by layer; one of spectra also of all tokens together.
 
     Parameters
     ----------
-    spectra : dict of int to open store
-        By layer.
+    name : str
+        Of a module of `tokengeometry.geometry.statistics`.
+    layers : dict of int to list of open stores
+        By layer, its spectra store; or for a statistic of moments its moment stores, a part each.
     model : dict
         The content of `model.json`.
-    **fit
-        Arguments of `tokengeometry.geometry.statistics.power_law.fit_power_law`: ranks, min_ranks, weights.
+    **settings
+        Of the configuration, as the statistic takes them.
 
     Returns
     -------
     pandas.DataFrame
-        With `ALPHA_COLUMNS`; `reason` says why an α is empty: "constant", or how many of the ranks
-        are resolved.
+        `PLACE_COLUMNS`, then the statistic's arrays; the first of them is empty where it is undefined, and
+        `reason` says why.
     """
+    statistic = statistics.load(name)
     frames = []
-    for layer, store in sorted(spectra.items()):
-        laws = fit_layer(store, **fit)
-        present = layer_tokens(model, layer)
-        frames.append(_rows(present, layer, laws["token"], fit["ranks"]))
-        for kind in TOGETHER:
-            name = pd.DataFrame({"name": [kind], "kind": [kind]}).reindex(columns=present.columns)
-            frames.append(_rows(name.astype({"token": "Int64"}), layer, laws[kind], fit["ranks"]))
-    return pd.concat(frames, ignore_index=True)[ALPHA_COLUMNS]
+    for layer, stores in sorted(layers.items()):
+        tokens = layer_tokens(model, layer).astype({"token": "Int64"})
+        if hasattr(statistic, "of_moments"):
+            moments = read_merged(stores, scatter=False, norms=True)
+            frames.append(tokens.assign(layer=layer, **statistic.of_moments(moments, **settings)))
+            continue
+        for kind, spectrum in spectra_of(*stores).items():
+            rows = tokens
+            if kind in TOGETHER:
+                rows = pd.DataFrame({"name": [kind], "kind": [kind]}).reindex(columns=tokens.columns)
+            values = {key: np.atleast_1d(array) for key, array in statistic.of_spectrum(*spectrum, **settings).items()}
+            frames.append(rows.astype({"token": "Int64"}).assign(layer=layer, **values))
+    table = pd.concat(frames, ignore_index=True)
+    if "reason" not in table:
+        table["reason"] = ""
+    return table[PLACE_COLUMNS + [column for column in table if column not in PLACE_COLUMNS]]
 
 
-def _rows(tokens, layer, law, ranks):
-    found = law.alpha, law.r2, law.ranks, law.within, law.resolved
-    alpha, r2, fitted, within, resolved = (np.atleast_1d(value) for value in found)
-    reasons = np.where(
-        resolved == 0, "constant", [f"{count} resolved ranks in {ranks[0]}-{ranks[1]}" for count in within]
-    )
-    return tokens.astype({"token": "Int64"}).assign(
-        layer=layer, alpha=alpha, r2=r2, ranks=fitted, reason=np.where(np.isnan(alpha), reasons, "")
-    )
+def value_of(table):
+    """The column of a statistic's table that figures show: the first of its arrays."""
+    return table.columns[len(PLACE_COLUMNS)]
+
+
+def undefined_rows(table):
+    """A sentence for every layer of a statistic's table with rows that are empty."""
+    value = value_of(table)
+    return [
+        f"layer {layer}: no {value} for {len(rows)} rows ({'; '.join(rows.reason.unique())})"
+        for layer, rows in table[table[value].isna()].groupby("layer")
+    ]
 
 
 def trajectories(alpha):
@@ -145,7 +151,7 @@ def cluster_table(alpha, clusters):
     Parameters
     ----------
     alpha : pandas.DataFrame
-        As of `alpha_table`.
+        As of `statistic_table` for α.
     clusters : tokengeometry.geometry.clusters.Clusters
         Of `trajectories(alpha)`.
 
@@ -203,7 +209,7 @@ def token_pairs(train, test):
     Parameters
     ----------
     train, test : pandas.DataFrame
-        As of `alpha_table`.
+        As of `statistic_table` for α.
 
     Returns
     -------
@@ -222,7 +228,7 @@ def train_test_table(train, test):
     Parameters
     ----------
     train, test : pandas.DataFrame
-        As of `alpha_table`.
+        As of `statistic_table` for α.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from tokengeometry.figures import style
 from tokengeometry.figures.curves import KINDS, curve
-from tokengeometry.figures.undefined import of_branches, undefined_alpha
+from tokengeometry.figures.undefined import of_branches, undefined_values
 from tokengeometry.tables import TOGETHER, TOKENS
 
 _MARKERS = {"cls": "s", "mean": "o", "averaged": "D", "pooled": "^", "concatenated": "v"}
@@ -52,6 +52,6 @@ def alpha_summary_trajectories(tables: dict[str, pd.DataFrame]) -> Figure:
     kinds = (*TOKENS, *TOGETHER)
     style.note(
         figure,
-        of_branches({label: undefined_alpha(alpha, kinds) for label, alpha in tables.items()}),
+        of_branches({label: undefined_values(alpha, kinds) for label, alpha in tables.items()}),
     )
     return figure

@@ -1,9 +1,9 @@
-"""Curves over layers, taken from the α table, and how each kind of curve is drawn."""
+"""Curves over layers, taken from the table of a statistic, and how each kind of curve is drawn."""
 
 import pandas as pd
 
 from tokengeometry.figures import style
-from tokengeometry.tables import TOKENS
+from tokengeometry.tables import TOKENS, value_of
 
 # name of the curve → legend entry, colour
 KINDS = {
@@ -15,18 +15,19 @@ KINDS = {
 }
 
 
-def curve(alpha: pd.DataFrame, name: str) -> pd.Series:
-    """α by layer of one curve of ``KINDS``, without the layers where it is undefined.
+def curve(table: pd.DataFrame, name: str) -> pd.Series:
+    """A statistic by layer of one curve of ``KINDS``, without the layers where it is undefined.
 
-    ``alpha`` is the α table. ``mean`` is over the prefix and spatial tokens that have an α at that layer.
-    The series is empty where the model has no such token.
+    ``table`` is the statistic's, such as that of α. ``mean`` is over the prefix and spatial tokens that have a value
+    at that layer. The series is empty where the table has no such row.
     """
-    defined = alpha[alpha["alpha"].notna()]
+    value = value_of(table)
+    defined = table[table[value].notna()]
     if name == "mean":
         tokens = defined[defined["kind"].isin(TOKENS)]
-        return tokens.groupby("layer")["alpha"].mean()
+        return tokens.groupby("layer")[value].mean()
     if name == "cls":
         rows = defined[(defined["kind"] == "prefix") & (defined["name"] == "cls")]
     else:
         rows = defined[defined["kind"] == name]
-    return rows.set_index("layer")["alpha"].sort_index()
+    return rows.set_index("layer")[value].sort_index()

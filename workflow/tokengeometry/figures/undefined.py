@@ -4,25 +4,26 @@ import re
 
 import pandas as pd
 
-from tokengeometry.tables import TOGETHER
+from tokengeometry.tables import TOGETHER, value_of
 
 
-def undefined_alpha(alpha: pd.DataFrame, kinds: tuple[str, ...]) -> list[str]:
-    """One sentence for each run of layers that miss the same α for the same reason.
+def undefined_values(table: pd.DataFrame, kinds: tuple[str, ...], name: str = "α") -> list[str]:
+    """One sentence for each run of layers that miss the same values for the same reason.
 
-    ``alpha`` is the α table; only rows of these ``kinds`` are looked at.
+    ``table`` is that of the statistic of this ``name``; only rows of these ``kinds`` are looked at.
     """
+    value = value_of(table)
     sentences: dict[str, list[int]] = {}
-    tokens = alpha[alpha["kind"].isin([kind for kind in kinds if kind in ("prefix", "spatial")])]
+    tokens = table[table["kind"].isin([kind for kind in kinds if kind in ("prefix", "spatial")])]
     for layer, rows in tokens.groupby("layer"):
-        missing = rows[rows["alpha"].isna()]
+        missing = rows[rows[value].isna()]
         if len(missing):
-            what = f"α undefined for {len(missing)} of {len(rows)} tokens{_reasons(missing)}"
+            what = f"{name} undefined for {len(missing)} of {len(rows)} tokens{_reasons(missing)}"
             sentences.setdefault(what, []).append(int(layer))
     for kind in TOGETHER:
-        missing = alpha[(alpha["kind"] == kind) & alpha["alpha"].isna()] if kind in kinds else alpha[:0]
+        missing = table[(table["kind"] == kind) & table[value].isna()] if kind in kinds else table[:0]
         for reason, rows in missing.groupby(missing["reason"].fillna("")):
-            what = f"{kind} α undefined" + (f" ({reason})" if reason else "")
+            what = f"{kind} {name} undefined" + (f" ({reason})" if reason else "")
             sentences.setdefault(what, []).extend(int(layer) for layer in rows["layer"])
     return [f"{layers_in_words(layers)}: {what}" for what, layers in sentences.items()]
 

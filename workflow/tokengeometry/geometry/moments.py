@@ -36,6 +36,8 @@ class Moments:
     gram : array, (token, token), float64
     averaged : array, (feature, feature), float64, or None where it is not needed
         The scatter of the averaged token.
+    norms : array, (sample, token), float32, or None where it is not needed
+        ‖x‖ of every token of every sample.
     """
 
     count: int
@@ -43,24 +45,28 @@ class Moments:
     scatter: np.ndarray | None
     gram: np.ndarray
     averaged: np.ndarray | None = None
+    norms: np.ndarray | None = None
 
     def merge(self, other):
         """The moments of both sets of samples together."""
         count = self.count + other.count
         step = other.mean - self.mean
         weight = self.count * other.count / count
-        scatter = averaged = None
+        scatter = averaged = norms = None
         if self.scatter is not None:
             scatter = self.scatter + other.scatter + (weight * step)[:, :, None] * step[:, None, :]
         if self.averaged is not None:
             between = step.mean(axis=0)
             averaged = self.averaged + other.averaged + weight * np.outer(between, between)
+        if self.norms is not None:
+            norms = np.concatenate([self.norms, other.norms])
         return Moments(
             count,
             self.mean + step * (other.count / count),
             scatter,
             self.gram + other.gram + weight * (step @ step.T),
             averaged,
+            norms,
         )
 
 
@@ -82,16 +88,20 @@ class _Sums:
         self.scatter = np.zeros((tokens, features, features))
         self.gram = np.zeros((tokens, tokens))
         self.averaged = np.zeros((features, features))
+        self._norms = []
         self._threads = threads
 
     def add(self, batch):
         """Take in samples, (sample, token, feature)."""
         samples, tokens, features = batch.shape
         centred = np.empty((tokens, samples, features), GRAM_PRODUCTS)
+        norms = np.empty((samples, tokens), np.float32)
 
         def add_token(token):
             # One token at a time in float64: it stays in the processor's cache.
-            values = batch[:, token] - self.origin[token]
+            values = batch[:, token].astype(np.float64)
+            norms[:, token] = np.linalg.norm(values, axis=1)
+            values -= self.origin[token]
             centred[token] = values
             self.total[token] += values.sum(axis=0)
             # Of a matrix with itself, numpy computes one triangle.
@@ -107,6 +117,7 @@ class _Sums:
                 self.gram += piece @ piece.T
             averages = batch.mean(axis=1, dtype=np.float64) - self.origin.mean(axis=0)
             self.averaged += averages.T @ averages
+        self._norms.append(norms)
         self.count += samples
 
     def moments(self):
@@ -121,7 +132,8 @@ class _Sums:
             raise StudyError(
                 f"squares of activations are beyond {np.dtype(GRAM_PRODUCTS)}: check the weights and images"
             )
-        return Moments(self.count, self.origin + offset, self.scatter, self.gram, self.averaged)
+        norms = np.concatenate(self._norms)
+        return Moments(self.count, self.origin + offset, self.scatter, self.gram, self.averaged, norms)
 
 
 class _SumsOnGPU:
@@ -135,11 +147,14 @@ class _SumsOnGPU:
         self.scatter = origin.new_zeros(tokens, features, features)
         self.gram = origin.new_zeros(tokens, tokens)
         self.averaged = origin.new_zeros(features, features)
+        self._norms = []
 
     def add(self, batch):
         # In float64, of which a quarter of the batch is held at a time.
         for piece in batch.split(-(-len(batch) // 4)):
-            centred = piece.permute(1, 0, 2).to(self.origin.dtype) - self.origin[:, None]
+            values = piece.permute(1, 0, 2).to(self.origin.dtype)
+            self._norms.append(values.norm(dim=2).T.float().cpu().numpy())
+            centred = values - self.origin[:, None]
             self.total += centred.sum(dim=1)
             self.scatter.baddbmm_(centred.transpose(1, 2), centred)
             flat = centred.flatten(start_dim=1)
@@ -155,7 +170,7 @@ class _SumsOnGPU:
         step = offset.mean(dim=0)
         self.averaged.addr_(step, step, alpha=-self.count)
         arrays = self.origin + offset, self.scatter, self.gram, self.averaged
-        return Moments(self.count, *(array.cpu().numpy() for array in arrays))
+        return Moments(self.count, *(array.cpu().numpy() for array in arrays), np.concatenate(self._norms))
 
 
 class Accumulator:
@@ -244,6 +259,7 @@ def write(path, moments, /, **attributes):
         store.write("scatter", moments.scatter, ("token", "feature", "other_feature"))
         store.write("gram", moments.gram, ("token", "other_token"))
         store.write("averaged", moments.averaged, ("feature", "other_feature"))
+        store.write("norms", moments.norms, ("sample", "token"))
 
 
 def token_blocks(store):
@@ -253,7 +269,7 @@ def token_blocks(store):
         yield slice(start, start + scatter.chunks[0])
 
 
-def read_merged(parts, tokens=slice(None), *, scatter=True):
+def read_merged(parts, tokens=slice(None), *, scatter=True, norms=False):
     """The moments of a block of tokens over all parts.
 
     Parameters
@@ -263,6 +279,8 @@ def read_merged(parts, tokens=slice(None), *, scatter=True):
         Of the token axis; of both axes of the Gram matrix.
     scatter : bool
         Whether to read the scatter, by far the largest of them.
+    norms : bool
+        Whether to read every sample's norms.
 
     Returns
     -------
@@ -275,6 +293,7 @@ def read_merged(parts, tokens=slice(None), *, scatter=True):
             store["mean"][tokens],
             store["scatter"][tokens] if scatter else None,
             store["gram"][tokens, tokens],
+            norms=store["norms"][:, tokens] if norms else None,
         )
 
     return reduce(Moments.merge, map(part, parts))

@@ -70,10 +70,10 @@ def activation_disk(samples, tokens, features, dtype="float32"):
     return array_bytes((samples, tokens, features), dtype) + array_bytes((samples,), "int64")
 
 
-def moment_disk(tokens, features):
+def moment_disk(samples, tokens, features):
     """Bytes of the moment store of one part of a layer."""
     shapes = (tokens, features), (tokens, features, features), (tokens, tokens), (features, features)
-    return sum(array_bytes(shape, "float64") for shape in shapes)
+    return sum(array_bytes(shape, "float64") for shape in shapes) + array_bytes((samples, tokens), "float32")
 
 
 def concatenated_disk(samples, tokens, features):

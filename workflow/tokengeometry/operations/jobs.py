@@ -86,7 +86,11 @@ def study_jobs(study, models, threads, direct_threads=None):
         wildcards = {"model": branch.model, "dataset": branch.dataset, "split": branch.split}
         group = "/".join(wildcards.values())
         jobs += _store_jobs(study, models[branch.model], partial(measured, group=group), wildcards, index)
-        rules = ["alpha_table", "correlation_table", "cluster_table", *(f"draw_{figure}" for figure in BRANCH_FIGURES)]
+        rules = ["correlation_table", "cluster_table", *(f"draw_{figure}" for figure in BRANCH_FIGURES)]
+        for table in study.statistics:
+            # α has rules of its own.
+            name = "alpha" if table == "alpha" else "statistic"
+            rules += [f"{name}_table", f"draw_{name}_trajectories", f"draw_{name}_maps"]
         jobs += [measured(rule, group, wildcards) for rule in rules]
     for pair in study.pairs:
         wildcards = {"model": pair.model, "dataset": pair.dataset}

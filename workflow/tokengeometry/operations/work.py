@@ -138,7 +138,7 @@ def disk(rule, study, model, job):
             arrays = 2 if study.config["activations"]["store"] else 1
             return cost.noise_disk(_measured(study, job), *_shape(model, job), arrays)
         case "moments":
-            return cost.moment_disk(*_shape(model, job))
+            return cost.moment_disk(samples_of(study, job), *_shape(model, job))
         case "concatenated":
             return cost.concatenated_disk(_concatenated(study, job), *_shape(model, job))
         case "spectra":

@@ -1,1 +1,55 @@
-"""Statistics of a token, one a file: functions of a spectrum, or of moments, to numbers."""
+"""Statistics of a token, one a file: functions of a spectrum, or of moments, to numbers.
+
+Every module of this folder is a statistic, but for those whose names begin with an underscore. It has
+
+NAME : str
+    A word or a symbol for sentences, such as "α".
+LABEL : str
+    For axes, such as "Power-law exponent α".
+SETTINGS : str, optional
+    The section of the configuration whose keys its function takes as keyword arguments; none without it.
+TABLE : str, optional
+    The name of its table, without ``.csv``; by default the module's.
+
+and one of two functions, which return a dict of named arrays. The first is what figures show; it is NaN where the
+statistic is undefined, and "reason", an array of str, may say why.
+
+of_spectrum(eigenvalues, floor, samples, **settings)
+    eigenvalues : array, (..., rank), float64, descending; floor : array, broadcast to them, below which they are
+    rounding; samples : int, N. The arrays have the leading axes of the eigenvalues. It is called with every token's
+    spectrum, and with those of all tokens together (averaged, pooled, concatenated).
+of_moments(moments, **settings)
+    moments : `tokengeometry.geometry.moments.Moments` of all parts, without scatter. The arrays are (token,).
+
+The key ``statistics`` of the configuration names the modules to use.
+"""
+
+import difflib
+import pkgutil
+
+from tokengeometry.errors import StudyError
+
+
+def names():
+    """The names of all statistics, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load(name):
+    """The module of a statistic.
+
+    Raises
+    ------
+    StudyError
+        There is none of this name.
+    """
+    if name not in names():
+        nearest = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        raise StudyError(f"statistics: there is no {name!r}; {hint}there are {', '.join(names())}")
+    return pkgutil.resolve_name(f"{__name__}.{name}")
+
+
+def table_of(name):
+    """The name of a statistic's table, without ``.csv``."""
+    return getattr(load(name), "TABLE", name)

@@ -8,6 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokengeometry.geometry.statistics._resolved import resolved
+
+NAME = "α"
+LABEL = "Power-law exponent α"
+SETTINGS = "fit"
+TABLE = "alpha"
+
 WEIGHTS = {"inverse_rank": lambda ranks: 1 / ranks, "uniform": np.ones_like}
 
 
@@ -70,10 +77,8 @@ def fit_power_law(eigenvalues, ranks, *, floor=0.0, samples=None, min_ranks=3, w
     first, last = ranks
     if not 1 <= first < last <= eigenvalues.shape[-1]:
         raise ValueError(f"ranks {first}…{last} are not within 1…{eigenvalues.shape[-1]}")
-    resolved = eigenvalues > np.maximum(floor, 0)
-    if samples is not None:
-        resolved = resolved & (np.arange(1, eigenvalues.shape[-1] + 1) < samples)
-    used = resolved[..., first - 1 : last]
+    data = resolved(eigenvalues, floor, samples)
+    used = data[..., first - 1 : last]
     within = used.sum(axis=-1)
     enough = within >= max(2, min_ranks)
 
@@ -97,5 +102,28 @@ def fit_power_law(eigenvalues, ranks, *, floor=0.0, samples=None, min_ranks=3, w
         np.where(enough, y_mean - slope * x_mean, empty),
         np.where(enough, within, 0),
         within,
-        resolved.sum(axis=-1),
+        data.sum(axis=-1),
     )
+
+
+def of_spectrum(eigenvalues, floor, samples, *, ranks, min_ranks, weights):
+    """α as a statistic; see `fit_power_law`.
+
+    Parameters
+    ----------
+    eigenvalues : array, (..., rank), float64
+    floor : array, broadcast to `eigenvalues`
+    samples : int
+    ranks, min_ranks, weights
+        Of the configuration's `fit`.
+
+    Returns
+    -------
+    dict
+        alpha, r2 : array, (...); ranks : array of int, (...), that the fit used; reason : array of str, (...):
+        "constant", or how many of the ranks are resolved.
+    """
+    law = fit_power_law(eigenvalues, ranks, floor=floor, samples=samples, min_ranks=min_ranks, weights=weights)
+    few = np.char.add(np.asarray(law.within).astype(str), f" resolved ranks in {ranks[0]}-{ranks[1]}")
+    reason = np.where(np.isnan(law.alpha), np.where(law.resolved == 0, "constant", few), "")
+    return {"alpha": law.alpha, "r2": law.r2, "ranks": law.ranks, "reason": reason}

@@ -1,5 +1,6 @@
-"""α of every spatial token at its place in the image, a panel for each layer."""
+"""A statistic of every spatial token at its place in the image, a panel for each layer."""
 
+from types import ModuleType
 from typing import Literal
 
 import matplotlib
@@ -10,36 +11,45 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from tokengeometry.figures import style
-from tokengeometry.figures.undefined import undefined_alpha
+from tokengeometry.figures.undefined import undefined_values
+from tokengeometry.tables import value_of
 
 
 @style.applied
-def alpha_maps(alpha: pd.DataFrame, grid: tuple[int, int], scale: Literal["shared", "layer"] = "shared") -> Figure:
-    """Draw α on the token grid for every layer, in logarithmic colour scales.
+def statistic_maps(
+    table: pd.DataFrame,
+    grid: tuple[int, int],
+    statistic: ModuleType,
+    scale: Literal["shared", "layer"] = "shared",
+) -> Figure:
+    """Draw it on the token grid for every layer, in logarithmic colour scales.
 
     Parameters
     ----------
-    alpha
-        The α table: columns layer, kind, row, column (from 0), alpha, reason. Spatial rows are drawn, those
-        with an empty α in grey.
+    table
+        The statistic's table: columns layer, kind, row, column (from 0), the value, reason. Spatial rows are drawn,
+        those with an empty value in grey.
     grid
         (rows, columns) of tokens.
+    statistic
+        A module of `tokengeometry.geometry.statistics`.
     scale
         ``shared``: one scale for all layers, which compares layers. ``layer``: a scale for each layer, which
-        shows where in the image α is high in layers that hardly vary. A scale runs from the 1st to the 99th
+        shows where in the image it is high in layers that hardly vary. A scale runs from the 1st to the 99th
         percentile of its values, so that a few extreme tokens do not take it. The title of a panel gives its
         own 1st and 99th percentile either way.
     """
-    spatial = alpha[alpha["kind"] == "spatial"]
+    value = value_of(table)
+    spatial = table[table["kind"] == "spatial"]
     layers = sorted(spatial["layer"].unique())
     colours = matplotlib.colormaps[style.ALPHA_MAP].with_extremes(bad=style.UNDEFINED)
-    shared = LogNorm(*_limits(spatial["alpha"]))
+    shared = LogNorm(*_limits(spatial[value]))
     figure, all_axes = style.panels(len(layers), aspect=grid[0] / grid[1])
     for axes, layer in zip(all_axes, layers, strict=True):
         rows = spatial[spatial["layer"] == layer]
         image = np.full(grid, np.nan)
-        image[rows["row"].astype(int), rows["column"].astype(int)] = rows["alpha"]
-        limits = _limits(rows["alpha"])
+        image[rows["row"].astype(int), rows["column"].astype(int)] = rows[value]
+        limits = _limits(rows[value])
         norm = shared if scale == "shared" else LogNorm(*limits)
         axes.pcolormesh(np.ma.masked_invalid(image), cmap=colours, norm=norm, rasterized=True)
         axes.set_aspect("equal")
@@ -47,13 +57,13 @@ def alpha_maps(alpha: pd.DataFrame, grid: tuple[int, int], scale: Literal["share
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-        span = f": {limits[0]:.2f}–{limits[1]:.2f}" if rows["alpha"].notna().any() else ""
+        span = f": {limits[0]:.2f}–{limits[1]:.2f}" if rows[value].notna().any() else ""
         axes.set_title(f"layer {layer}{span}", fontsize=7)
 
     bar = figure.colorbar(
         ScalarMappable(shared if scale == "shared" else LogNorm(1, 2), colours),
         ax=all_axes,
-        extend=_extend(spatial["alpha"], shared) if scale == "shared" else "both",
+        extend=_extend(spatial[value], shared) if scale == "shared" else "both",
         shrink=0.85,
         aspect=30,
         pad=0.015,
@@ -61,16 +71,16 @@ def alpha_maps(alpha: pd.DataFrame, grid: tuple[int, int], scale: Literal["share
     bar.outline.set_linewidth(0.5)
     if scale == "shared":
         style.alpha_axis(bar.ax.yaxis, shared.vmin, shared.vmax)
-        bar.set_label("Power-law exponent α")
+        bar.set_label(statistic.LABEL)
     else:
         bar.ax.minorticks_off()
         bar.set_ticks([1, 2], labels=["1st pct.", "99th pct."])
-        bar.set_label("α within its layer (log scale)")
+        bar.set_label(f"{statistic.NAME} within its layer (log scale)")
     style.note(
         figure,
         [
-            "above each layer: 1st–99th percentile of its α",
-            *[f"grey, {words}" for words in undefined_alpha(alpha, ("spatial",))],
+            f"above each layer: 1st–99th percentile of its {statistic.NAME}",
+            *[f"grey, {words}" for words in undefined_values(table, ("spatial",), statistic.NAME)],
         ],
     )
     return figure
