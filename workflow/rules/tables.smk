@@ -7,9 +7,9 @@ rule alpha:
 rule statistics:
     input:
         every_branch(
-            *(
-                "<results>/{model}/{dataset}/{split}/" + f"{table}.csv"
-                for table in study.statistics
+            *expand(
+                "<results>/{{model}}/{{dataset}}/{{split}}/{table}.csv",
+                table=study.statistics,
             )
         ),
 
