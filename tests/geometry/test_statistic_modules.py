@@ -1,5 +1,7 @@
 """Statistics of spectra and of moments, against closed forms and numpy on the activations themselves."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,24 @@ def test_every_statistic_says_its_name_and_makes_what_its_kind_makes():
     assert statistics.table_of("power_law") == "alpha"
     assert statistics.table_of("rankme") == "rankme"
     assert not hasattr(power_law, "of_moments")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("NAME = 'x'\nLABEL = 'x'\n", "lacks of_spectrum or of_moments, one of them; "),
+        ("def of_spectrum(): ...\n", "lacks NAME, LABEL; "),
+        ("NAME = (\n", "line 1: "),
+    ],
+)
+def test_a_file_that_is_no_statistic_is_one_line(tmp_path, monkeypatch, source, message):
+    (tmp_path / "odd.py").write_text(source)
+    (tmp_path / "not-a-name.py").write_text("")
+    monkeypatch.setattr(statistics, "__path__", [*statistics.__path__, str(tmp_path)])
+    assert "not-a-name" not in statistics.names()
+    monkeypatch.delitem(sys.modules, f"{statistics.__name__}.odd", raising=False)
+    with pytest.raises(StudyError, match=f"^statistics: odd.py.*{message}"):
+        statistics.load("odd")
 
 
 def test_an_unknown_statistic_names_the_nearest():

@@ -15,7 +15,7 @@ from checkpoints import checkpoint
 from conftest import SMALL, Workflow
 from tokengeometry.errors import StudyError
 from tokengeometry.model import checks, file_content
-from tokengeometry.model.checks import check_models, planned_content
+from tokengeometry.model.checks import check_models, find_contents, planned_content
 from tokengeometry.model.file_content import known_sha256, sha256_of
 
 WRONG = {
@@ -40,6 +40,12 @@ def study(**changes):
     config = copy.deepcopy(SMALL)
     config["models"]["tiny"] |= changes
     return config
+
+
+def check(config, results):
+    """What is asked of models before a run."""
+    find_contents(config, results)
+    check_models(config, results)
 
 
 @pytest.fixture
@@ -71,7 +77,7 @@ def test_what_is_wrong_is_one_line_that_begins_with_the_models_key_and_is_found_
     assert len(started) == 1
     for changes, message in WRONG.values():
         with pytest.raises(StudyError, match=f"^models.tiny.{message}") as refused:
-            check_models(study(**changes), "results")
+            check(study(**changes), "results")
         assert "\n" not in str(refused.value)
     for key, value, message in (
         ("fit", SMALL["fit"] | {"ranks": [2, 193]}, "fit.ranks: 193 is beyond the rank of model tiny's covariance"),
@@ -83,10 +89,10 @@ def test_what_is_wrong_is_one_line_that_begins_with_the_models_key_and_is_found_
         ),
     ):
         with pytest.raises(StudyError, match=f"^{message}"):
-            check_models(study() | {key: value}, "results")
-    check_models(study(), "results")
+            check(study() | {key: value}, "results")
+    check(study(), "results")
     assert len(started) == 1
-    check_models(study(image_size=80), "results")
+    check(study(image_size=80), "results")
     assert len(started) == 2
 
 
@@ -101,15 +107,15 @@ def made(folder, settings, **source):
 @pytest.mark.usefixtures("no_process")
 def test_of_a_model_that_is_made_nothing_is_asked(here):
     made(here / "results/models/tiny", SMALL["models"]["tiny"])
-    check_models(study(), "results")
+    check(study(), "results")
     with pytest.raises(AssertionError, match="a process was started"):
-        check_models(study(weights={"source": "timm"}), "results")
+        check(study(weights={"source": "timm"}), "results")
 
 
 def test_a_broken_environment_is_one_line(here, monkeypatch):
     monkeypatch.setattr(checks, "DESCRIBE", "tokengeometry.absent")
     with pytest.raises(StudyError, match="^models: timm cannot be asked .*absent.*; repair the environment$"):
-        check_models(study(), "results")
+        check(study(), "results")
 
 
 def test_reading_the_snakefile_imports_neither_torch_nor_timm():
@@ -181,25 +187,25 @@ def test_weights_that_are_made_need_their_file_no_more(here):
     config = study(weights=source)
     content = sha256_of(path)
     made(here / "results/models/tiny", config["models"]["tiny"], sha256=content)
-    check_models(config, "results")
+    check(config, "results")
     path.unlink()
-    check_models(config, "results")
+    check(config, "results")
     assert planned_content("tiny") == content
-    check_models(study(weights=source | {"sha256": content}), "results")
+    check(study(weights=source | {"sha256": content}), "results")
     with pytest.raises(StudyError, match=f"^models.tiny.weights.sha256: {path.name} has sha256 {content}, not 0000"):
-        check_models(study(weights=source | {"sha256": "0" * 64}), "results")
+        check(study(weights=source | {"sha256": "0" * 64}), "results")
     for other in ({"path": "another.safetensors"}, {"key": "ema"}):
         with pytest.raises(StudyError, match=r"^models\.tiny\.weights\.path: there is no file "):
-            check_models(study(weights=source | other), "results")
+            check(study(weights=source | other), "results")
     (here / "results/models/tiny/weights.safetensors").unlink()
     with pytest.raises((StudyError, AssertionError), match="there is no file|a process was started"):
-        check_models(config, "results")
+        check(config, "results")
 
 
 def test_a_file_replaced_since_the_run_was_planned_stops_the_job(here, monkeypatch):
     path = checkpoint(here, {"a": torch.zeros(1)}, "weights.pth")
     config = study(weights={"source": "file", "path": path.name})
-    check_models(config, "results")
+    check(config, "results")
     planned = planned_content("tiny")
     assert planned == sha256_of(path)
     checkpoint(here, {"a": torch.ones(1)}, "weights.pth")

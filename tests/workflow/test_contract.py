@@ -296,7 +296,7 @@ def test_of_a_file_of_weights_the_content_counts(from_file, tmp_path, change):
 def repository(tmp_path):
     """A fresh clone: the same files, all of them new."""
     clone = tmp_path / "clone"
-    for name in ("Snakefile", "workflow", "profiles"):
+    for name in ("Snakefile", "workflow", "profiles", "envs"):
         source = REPOSITORY / name
         copy_one = shutil.copytree if source.is_dir() else shutil.copyfile
         clone.mkdir(exist_ok=True)

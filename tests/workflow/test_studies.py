@@ -41,8 +41,8 @@ def here(tmp_path, monkeypatch):
 def begin(config, configuration="config.yaml", branches=True):
     """What a run of a study leaves in its folder, as far as other studies look at it."""
     study = Study(config)
-    check_folder(study.folder, configuration, config)
-    record(study.folder, configuration, config)
+    check_folder(study.folder, configuration, config, {})
+    record(study.folder, configuration, config, {})
     for branch in study.branches if branches else ():
         Path(study.folder, branch.model, branch.dataset, branch.split).mkdir(parents=True, exist_ok=True)
     return study.folder
@@ -104,7 +104,7 @@ def test_a_link_into_the_results_is_no_folder_of_its_own(here):
 def refused(config, configuration="config.yaml"):
     before = sorted(Path().rglob("*"))
     with pytest.raises(StudyError) as caught:
-        check_folder(Study(config).folder, configuration, config)
+        check_folder(Study(config).folder, configuration, config, {})
     assert sorted(Path().rglob("*")) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -291,3 +291,24 @@ def test_a_run_that_must_wait_for_another_says_so_last(small_workflow):
         "Another run here is making results/models/tiny/model.json, which this one needs: "
         "wait for its end and run again."
     )
+
+
+def test_of_a_shared_file_of_weights_the_content_counts_and_not_its_place(here):
+    def study(name, path, **source):
+        return named(name, models__tiny__weights={"source": "file", "path": path} | source)
+
+    def check(config, content):
+        check_folder(Study(config).folder, f"{config.get('name')}.yaml", config, {"tiny": content})
+
+    for name in (None, "pilot"):
+        config = study(name, "vit.pth")
+        record(Study(config).folder, f"{name}.yaml", config, {"tiny": "1" * 64})
+        Path(Study(config).folder, "tiny").mkdir(parents=True)
+    # The file has moved, and its checksum was added: the one study's configuration says so before the other's does.
+    for name in (None, "pilot"):
+        check(study(name, "elsewhere/vit.pth", sha256="1" * 64), "1" * 64)
+    for moved in (study("pilot", "elsewhere/vit.pth"), study("pilot", "vit.pth")):
+        with pytest.raises(StudyError, match=r"^models\.tiny\.weights: the study in results/ has it otherwise"):
+            check(moved, "2" * 64)
+    with pytest.raises(StudyError, match=r"^models\.tiny\.weights: "):
+        check(study("pilot", "vit.pth", key="ema"), "1" * 64)

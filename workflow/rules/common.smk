@@ -19,7 +19,8 @@ from tokengeometry.data.checks import check_datasets_before_run
 from tokengeometry.operations.command_line import read_settings
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.operations.fingerprint import fingerprint
-from tokengeometry.model.checks import check_models, planned_content, without_place
+from tokengeometry.model.checks import check_models, find_contents, planned_content
+from tokengeometry.model.file_content import without_place
 from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.operations.studies import RESULTS, check_folder, file_names
 from tokengeometry.geometry import statistics
@@ -41,7 +42,8 @@ try:
     study = Study(config)
     CONFIGURATION = file_names(workflow.configfiles, study.folder)
     if workflow.is_main_process:
-        check_folder(study.folder, CONFIGURATION, config)
+        CONTENTS = find_contents(config, RESULTS)
+        check_folder(study.folder, CONFIGURATION, config, CONTENTS)
         # A folder that has changed is said to have, before its images are counted.
         check_datasets_before_run(config, RESULTS)
     check_known(config, RESULTS)

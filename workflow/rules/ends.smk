@@ -22,7 +22,7 @@ def begin():
         require_writable(RESULTS)
         require_writable(study.folder)
         if jobs and workflow.is_main_process:
-            record(study.folder, CONFIGURATION, config)
+            record(study.folder, CONFIGURATION, config, CONTENTS)
     except OSError as error:
         sys.exit(f"error: {explain(error) or error}")
 

@@ -343,9 +343,10 @@ def _check_consistency(study):
     config = study.config
     if "power_law" not in config["statistics"]:
         raise StudyError("statistics: power_law is missing; the clusters are those of its trajectories")
-    for table in study.statistics:
-        if table in TABLES:
-            raise StudyError(f"statistics: a statistic cannot be named {table}, as another table is")
+    tables = [*TABLES, *map(statistics.table_of, config["statistics"])]
+    for name in config["statistics"]:
+        if tables.count(table := statistics.table_of(name)) > 1:
+            raise StudyError(f"statistics: {name} would make {table}.csv, as another does; give it another name")
     first, last = config["fit"]["ranks"]
     if first >= last:
         raise StudyError(f"fit.ranks: the first rank, {first}, must be below the last, {last}")

@@ -46,12 +46,23 @@ def check_models(config, results):
         if "error" in answer:
             raise StudyError(of_model(name, answer["error"]))
         check_model(config, name, answer["model"])
+
+
+def find_contents(config, results):
+    """The sha256 of every model's file of weights, noted for the processes of the jobs: a dict by the model's name.
+
+    Raises
+    ------
+    StudyError
+        As of `content_of`.
+    """
     contents = {
         name: content_of(name, settings, results)
         for name, settings in config["models"].items()
         if settings["weights"]["source"] == "file"
     }
     os.environ[CONTENTS] = json.dumps(contents)
+    return contents
 
 
 def content_of(name, settings, results):
@@ -85,12 +96,6 @@ def content_of(name, settings, results):
 def planned_content(name):
     """The sha256 of a model's file of weights when this run was planned; None for weights of another source."""
     return json.loads(os.environ.get(CONTENTS, "{}")).get(name)
-
-
-def without_place(source):
-    """What the configuration says of weights, but for where their file is: its content counts."""
-    place = ("path", "sha256") if source["source"] == "file" else ()
-    return {key: value for key, value in source.items() if key not in place}
 
 
 def _made(name, settings, results):

@@ -52,6 +52,12 @@ def known_sha256(path, folder=answers.FOLDER):
     return found
 
 
+def without_place(source):
+    """What the configuration says of weights, but for where their file is: its content counts."""
+    place = ("path", "sha256") if source["source"] == "file" else ()
+    return {key: value for key, value in source.items() if key not in place}
+
+
 def _state(path):
     """What any change of the file changes: the time of its last change of any kind (ctime) can't be set."""
     status = os.stat(path)

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from tokengeometry.errors import StudyError
+from tokengeometry.model.file_content import without_place
 
 # The default study's name and folder; models and data of all studies are in it.
 RESULTS = "results"
@@ -52,11 +53,18 @@ def _check_place(name, folder):
         raise StudyError(f"name: '{name}' holds the working directory; name a folder of the study's own")
 
 
-def described(config):
-    """What a configuration says of its models and data, as far as results/models and results/data depend on it."""
+def described(config, contents):
+    """What a configuration says of its models and data, as far as results/models and results/data depend on it.
+
+    Of a file of weights the content counts, not the place.
+    """
     here = {
         "models": {
-            name: {key: settings[key] for key in ("architecture", "image_size", "weights")}
+            name: {
+                "architecture": settings["architecture"],
+                "image_size": settings["image_size"],
+                "weights": without_place(settings["weights"]) | {"content": contents.get(name)},
+            }
             for name, settings in config["models"].items()
         },
         "datasets": {
@@ -71,7 +79,7 @@ def described(config):
     return json.loads(json.dumps(here, default=str))
 
 
-def record(folder, configuration, config):
+def record(folder, configuration, config, contents):
     """Note in a study's folder which configuration made it, and of what.
 
     Parameters
@@ -80,12 +88,14 @@ def record(folder, configuration, config):
     configuration : str
         Its file, as of `file_names`.
     config : dict
+    contents : dict of str to str
+        The sha256 of models' files of weights; see `tokengeometry.model.checks.find_contents`.
     """
     if not _is_in_results(folder):
         known = _read(ELSEWHERE) or []
         if str(folder) not in known:
             _write(ELSEWHERE, [*known, str(folder)])
-    _write(Path(folder, RECORD), {"configuration": configuration, **described(config)})
+    _write(Path(folder, RECORD), {"configuration": configuration, **described(config, contents)})
 
 
 def file_names(paths, folder):
@@ -107,8 +117,10 @@ def within(folder):
     return [path for path in others(folder) if Path(path).is_relative_to(folder)]
 
 
-def check_folder(folder, configuration, config):
+def check_folder(folder, configuration, config, contents):
     """Whether a study may be made, or gone on with, in its folder, beside the others that are there.
+
+    The parameters are those of `record`.
 
     Raises
     ------
@@ -133,7 +145,7 @@ def check_folder(folder, configuration, config):
     elif its is None:
         _check_free(folder, beside)
     for path, other in beside.items():
-        _check_shared(described(config), path, other)
+        _check_shared(described(config, contents), path, other)
 
 
 def _check_free(folder, beside):

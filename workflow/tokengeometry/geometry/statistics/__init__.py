@@ -32,7 +32,8 @@ from tokengeometry.errors import StudyError
 
 def names():
     """The names of all statistics, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in modules if name.isidentifier() and not name.startswith("_"))
 
 
 def load(name):
@@ -41,13 +42,22 @@ def load(name):
     Raises
     ------
     StudyError
-        There is none of this name.
+        There is none of this name, or it lacks what a statistic has.
     """
     if name not in names():
         nearest = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {nearest[0]}? " if nearest else ""
         raise StudyError(f"statistics: there is no {name!r}; {hint}there are {', '.join(names())}")
-    return pkgutil.resolve_name(f"{__name__}.{name}")
+    try:
+        module = pkgutil.resolve_name(f"{__name__}.{name}")
+    except SyntaxError as error:
+        raise StudyError(f"statistics: {name}.py, line {error.lineno}: {error.msg}") from error
+    missing = [constant for constant in ("NAME", "LABEL") if not hasattr(module, constant)]
+    if hasattr(module, "of_spectrum") == hasattr(module, "of_moments"):
+        missing.append("of_spectrum or of_moments, one of them")
+    if missing:
+        raise StudyError(f"statistics: {name}.py lacks {', '.join(missing)}; CONTRIBUTING.md says what a statistic has")
+    return module
 
 
 def table_of(name):
