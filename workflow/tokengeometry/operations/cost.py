@@ -248,7 +248,7 @@ def _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu):
     # What is there beside those, one after the other: images that are loaded; samples in the model and the
     # chunks of the layer before that are being written; a batch and what is made of it; the sample Gram matrix.
     # Besides, gaps of the heap that one of them leaves and the next can't use.
-    work = 2 * CHUNK_BYTES + max(
+    work = 4 * CHUNK_BYTES + max(
         _loading_bytes(batch_size, pixels, threads, 2),
         _block_bytes(at_work, tokens, features) + _written_bytes(scatter),
         3 * BATCH_BYTES,
