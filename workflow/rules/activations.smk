@@ -69,9 +69,9 @@ rule noise:
     output:
         store=directory(NOISE),
     log:
-        "results/logs/noise/{model}/{dataset}/{split}/layer_{layer}.log",
+        "<results>/logs/noise/{model}/{dataset}/{split}/layer_{layer}.log",
     benchmark:
-        "results/benchmarks/noise/{model}.{dataset}.{split}.layer_{layer}.tsv"
+        "<results>/benchmarks/noise/{model}.{dataset}.{split}.layer_{layer}.tsv"
     wildcard_constraints:
         layer=r"(?!00)\d{2}",
     # Before the activations would go.

@@ -87,7 +87,7 @@ MOMENTS = "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}
 CONCATENATED = (
     "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
 )
-NOISE = "results/{model}/{dataset}/{split}/noise/layer_{layer}.zarr"
+NOISE = "<results>/{model}/{dataset}/{split}/noise/layer_{layer}.zarr"
 
 
 def stored(path, keep):
