@@ -11,15 +11,15 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/locks.smk"
-include: "workflow/rules/resources.smk"
-include: "workflow/rules/cluster.smk"
+include: "workflow/rules/machinery/locks.smk"
+include: "workflow/rules/machinery/resources.smk"
+include: "workflow/rules/machinery/cluster.smk"
 include: "workflow/rules/fetch.smk"
 
 
 if config["activations"]["store"]:
 
-    include: "workflow/rules/activations.smk"
+    include: "workflow/rules/layers.smk"
     include: "workflow/rules/moments.smk"
 
 else:
@@ -33,7 +33,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"
 include: "workflow/rules/free.smk"
-include: "workflow/rules/ends.smk"
+include: "workflow/rules/machinery/ends.smk"
 
 
 localrules:

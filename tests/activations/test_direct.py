@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import OFFLINE, PRINT_PEAK, SMALL, Workflow
+from small_study import OFFLINE, PRINT_PEAK, SMALL, Workflow
 from timm.models.vision_transformer import VisionTransformer
 from tokengeometry.activations import in_memory
 from tokengeometry.errors import StudyError

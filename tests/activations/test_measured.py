@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import OFFLINE, SMALL, Workflow
+from small_study import OFFLINE, SMALL, Workflow
 from tokengeometry.model.token_chain import load_chain
 from tokengeometry.operations import cost
 from tokengeometry.storage import zarr_store

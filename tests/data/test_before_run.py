@@ -12,9 +12,9 @@ import sys
 import numpy as np
 import pytest
 import torchvision.datasets
-from conftest import SMALL, Workflow
 from PIL import Image
 from small_datasets import one_line
+from small_study import SMALL, Workflow
 from tokengeometry.data import split_identity, splits, torchvision_classes
 from tokengeometry.data.checks import check_datasets_before_run
 from tokengeometry.data.class_names import dataset_class_names

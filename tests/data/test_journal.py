@@ -15,9 +15,9 @@ import zipfile
 import numpy as np
 import pytest
 import torchvision.datasets.eurosat
-from conftest import REPOSITORY
 from PIL import Image
 from small_datasets import md5, one_line, raw_tensors
+from small_study import REPOSITORY
 from tokengeometry.data import download, journal, splits
 from tokengeometry.errors import StudyError
 

@@ -13,9 +13,9 @@ import psutil
 import pytest
 import torch
 import torchvision.datasets
-from conftest import REPOSITORY, SMALL, Workflow
 from PIL import Image
 from small_datasets import one_line
+from small_study import REPOSITORY, SMALL, Workflow
 from tokengeometry.data import splits
 from tokengeometry.data.class_names import dataset_class_names
 from tokengeometry.errors import StudyError

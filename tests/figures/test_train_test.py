@@ -6,8 +6,8 @@ import tarfile
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL, Workflow
 from PIL import Image
+from small_study import SMALL, Workflow
 from tokengeometry.study import Pair, Study
 from tokengeometry.tables import read, token_pairs, train_test_table
 

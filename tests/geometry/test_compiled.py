@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Workflow
+from small_study import Workflow
 
 CLUSTER = """
 import numpy as np

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from checkpoints import checkpoint
-from conftest import SMALL, Workflow
+from small_study import SMALL, Workflow
 from tokengeometry.errors import StudyError
 from tokengeometry.model import checks, file_content
 from tokengeometry.model.checks import check_models, find_contents, planned_content

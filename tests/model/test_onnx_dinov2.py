@@ -10,8 +10,8 @@ import timm
 import torch
 import yaml
 from checkpoints import assert_same, refusal
-from conftest import REPOSITORY
 from safetensors.torch import load_file
+from small_study import REPOSITORY
 from timm.layers import resample_abs_pos_embed
 from tokengeometry.errors import StudyError
 from tokengeometry.model import onnx_dinov2, weights

@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 from checkpoints import TINY, assert_same, checkpoint, prepare, pretrained, refusal, without_classifier
-from conftest import Workflow
+from small_study import Workflow
 from timm.layers import resample_abs_pos_embed
 from tokengeometry.model.state_dicts import misfit
 from tokengeometry.model.token_chain import create_model

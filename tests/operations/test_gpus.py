@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import REPOSITORY, SMALL
+from small_study import REPOSITORY, SMALL
 from tokengeometry.operations import devices, gpu_locks
 from tokengeometry.operations.resources import GPU_RULES
 

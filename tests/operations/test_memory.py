@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from conftest import PRINT_PEAK, REPOSITORY
+from small_study import PRINT_PEAK, REPOSITORY
 from tokengeometry.storage import zarr_store
 
 FEW, MANY = 4500, 9000

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from conftest import PRINT_PEAK, REPOSITORY, SMALL
+from small_study import PRINT_PEAK, REPOSITORY, SMALL
 from tokengeometry.model.token_chain import TokenChain, create_model, describe
 from tokengeometry.operations import cost, jobs
 from tokengeometry.operations.resources import ALLOCATOR

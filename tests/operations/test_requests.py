@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import SMALL
+from small_study import SMALL
 from tokengeometry.operations.resources import SNAKEMAKE_BYTES, request, threads_worth
 from tokengeometry.study import Study
 

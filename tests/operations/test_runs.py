@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Workflow
+from small_study import Workflow
 from tokengeometry.operations import runs
 from tokengeometry.operations.runs import ALIVE, ENDED, UNKNOWN
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from conftest import REPOSITORY, SMALL, Workflow, write_pictures
+from small_study import REPOSITORY, SMALL, Workflow, write_pictures
 
 from slurm.cluster import Cluster
 

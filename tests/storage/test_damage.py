@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import SMALL, Workflow
+from small_study import SMALL, Workflow
 from tokengeometry.errors import StudyError
 from tokengeometry.storage import zarr_store
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import REPOSITORY, SMALL, write_pictures
+from small_study import REPOSITORY, SMALL, write_pictures
 from tokengeometry.errors import StudyError
 
 sys.path.insert(0, str(REPOSITORY))

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import snakemake_executor_plugin_slurm as plugin
-from conftest import REPOSITORY, SMALL, Workflow
+from small_study import REPOSITORY, SMALL, Workflow
 from snakemake.cli import parse_set_resources
 from snakemake.resources import Resources
 from snakemake.settings.types import ResourceSettings
@@ -84,7 +84,7 @@ def snakefile(tmp_path, monkeypatch):
             "runs": runs,
             "RECORD": None,
         } | {"sys": sys, "Path": Path, "StudyError": StudyError}
-        exec((REPOSITORY / "workflow/rules/cluster.smk").read_text(), namespace)
+        exec((REPOSITORY / "workflow/rules/machinery/cluster.smk").read_text(), namespace)
         return SimpleNamespace(check=namespace["require_cluster"], warnings=warnings, workflow=workflow)
 
     return load

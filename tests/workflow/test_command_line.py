@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from conftest import SMALL
+from small_study import SMALL
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 from tokengeometry.errors import StudyError

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import REPOSITORY, SMALL, Workflow
 from PIL import Image
 from safetensors.torch import save_file
+from small_study import REPOSITORY, SMALL, Workflow
 from tokengeometry.model.token_chain import create_model
 from tokengeometry.storage import zarr_store
 

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 import yaml
-from conftest import REPOSITORY
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from small_study import REPOSITORY
 
 ENVIRONMENTS = REPOSITORY / "envs"
 

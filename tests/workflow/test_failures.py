@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, Workflow
+from small_study import SMALL, Workflow
 from tokengeometry.errors import StudyError, explain, naming
 from tokengeometry.operations.logs import log_to
 from tokengeometry.storage import zarr_store

@@ -5,7 +5,7 @@ import fcntl
 import re
 
 import pytest
-from conftest import SMALL, Workflow
+from small_study import SMALL, Workflow
 from tokengeometry.operations.space import free, not_kept
 from tokengeometry.study import Study
 

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 import xarray
-from conftest import SMALL, Workflow
 from PIL import Image
+from small_study import SMALL, Workflow
 from test_contract import BRANCH, FETCHED, LAYERS, difference, job, whole
 from test_direct import config as direct_config
 from tokengeometry.data import splits

@@ -5,7 +5,7 @@ import re
 import sys
 
 import pytest
-from conftest import SMALL, Workflow
+from small_study import SMALL, Workflow
 from tokengeometry.errors import StudyError
 from tokengeometry.operations.failures import WITHOUT_A_WORD, failures
 from tokengeometry.operations.logs import log_to

@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 import pytest
-from conftest import REPOSITORY
+from small_study import REPOSITORY
 
 # What a user of the mathematics need not have.
 ALONE = """

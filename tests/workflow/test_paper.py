@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import timm
 import yaml
-from conftest import REPOSITORY
+from small_study import REPOSITORY
 from tokengeometry.study import Pair, Study
 
 PAPER = yaml.safe_load((REPOSITORY / "paper.yaml").read_text())

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from conftest import SMALL, Workflow, write_pictures
+from small_study import SMALL, Workflow, write_pictures
 from tokengeometry.operations import runs
 
 KILLS = 20

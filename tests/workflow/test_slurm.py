@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, SMALL, Workflow, write_pictures
 from slurm.cluster import PATH, Cluster, why_not
+from small_study import REPOSITORY, SMALL, Workflow, write_pictures
 from tokengeometry.storage import zarr_store
 from tokengeometry.tables import read
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, Workflow
+from small_study import SMALL, Workflow
 from test_workflow import pca_spectrum, plain_alpha
 from tokengeometry.errors import StudyError
 from tokengeometry.operations.studies import check_folder, folder_of, record, within

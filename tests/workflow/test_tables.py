@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY
 from sklearn.decomposition import PCA
+from small_study import REPOSITORY
 from tokengeometry.geometry.clusters import _start, cluster_trajectories, complete_trajectories
 from tokengeometry.storage import zarr_store
 from tokengeometry.tables import (

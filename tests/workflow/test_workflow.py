@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import torch
 import xarray
-from conftest import OFFLINE, SMALL, Workflow, write_pictures
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
+from small_study import OFFLINE, SMALL, Workflow, write_pictures
 from tokengeometry.data import splits
 from tokengeometry.model.token_chain import create_model, patchify
 from tokengeometry.storage import zarr_store
