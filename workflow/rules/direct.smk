@@ -1,8 +1,20 @@
 # Instead of the chain, where no activations are stored: a part's moments from one forward pass through all layers.
 from itertools import product
 
-# A rule for every model, for its layers are what the rule makes; and one for the first parts, which also make the
-# concatenated spectra.
+# What a rule makes can't depend on a wildcard, and the analysed layers are a model's own: so every model has its rules,
+# one for the first parts, which also make the concatenated spectra, and one for those after. Of the model `small` with
+# the layers 0 and 1 they are
+#
+#     rule direct_first_small:                                 rule direct_next_small:
+#         output:                                                  output:
+#             moments=[                                                moments=[
+#                 "…/moments/layer_00/part_000.zarr",                      "…/moments/layer_00/part_{part}.zarr",
+#                 "…/moments/layer_01/part_000.zarr",                      "…/moments/layer_01/part_{part}.zarr",
+#             ],                                                       ],
+#             concatenated=[
+#                 "…/moments/layer_00/concatenated.zarr",
+#                 "…/moments/layer_01/concatenated.zarr",
+#             ],
 for model, first in product(config["models"], (True, False)):
 
     rule:
