@@ -269,6 +269,16 @@ def test_a_copy_of_the_configuration_is_refused_before_anything_is_written(besid
     }
 
 
+@pytest.mark.parametrize("store", [True, False])
+def test_a_named_study_measures_noise_in_its_own_folder(beside, store):
+    activations = SMALL["activations"] | {"store": store}
+    coarse = named("coarse", forward__precision="bfloat16", activations=activations, concatenated_samples=16)
+    (beside.directory / "coarse.yaml").write_text(json.dumps(coarse))
+    output = beside.run("--dry-run", "--configfile", "coarse.yaml").stdout
+    found = {path for path in re.findall(r"[^\s,]+\.zarr", output) if "/noise/" in path}
+    assert found == {f"results/coarse/tiny/pictures/test/noise/layer_{layer}.zarr" for layer in ("01", "02")}
+
+
 def test_a_study_from_before_studies_had_names_is_gone_on_with(beside):
     os.remove(beside.path("study.json"))
     assert beside.planned() == set()
