@@ -152,20 +152,48 @@ def test_alpha_maps_put_every_token_in_its_place():
         assert drawn[int(row.row), int(row.column)] == row.alpha
 
 
-def test_alpha_maps_grey_out_undefined_tokens_and_count_them():
+def test_alpha_maps_hatch_undefined_tokens_and_count_them():
     figure = alpha_maps(alpha_table(), GRID)
     mesh = meshes(figure)[0]
     np.testing.assert_array_equal(np.ma.getmaskarray(mesh.get_array()).reshape(GRID).any(axis=1), [1, 0, 0, 0, 0])
-    assert to_rgb(mesh.get_cmap().get_bad()) == to_rgb(style.UNDEFINED)
-    assert "grey, layer 0: α undefined for 6 of 30 tokens (constant)" in small_print(figure)
+    assert mesh.get_cmap().get_bad()[3] == 0
+    hatched = [[one for one in axes.patches if one.get_hatch()] for axes in figure.axes[: len(LAYERS)]]
+    assert [len(one) for one in hatched] == [1, 0, 0, 0]
+    assert hatched[0][0].get_bbox().bounds == (0, 0, GRID[1], GRID[0])
+    assert "hatched, layer 0: α undefined for 6 of 30 tokens (constant)" in small_print(figure)
+
+
+def test_pixels_have_a_scale_colours_and_a_bar_of_their_own():
+    alpha = alpha_table()
+    spatial = alpha[alpha["kind"] == "spatial"]
+    figure = alpha_maps(alpha, GRID)
+    pixels, *others = meshes(figure)
+    expected = np.nanpercentile(spatial.loc[spatial["layer"] == 0, "alpha"], [1, 99])
+    assert pixels.get_clim() == pytest.approx(tuple(expected))
+    expected = np.percentile(spatial.loc[spatial["layer"] > 0, "alpha"], [1, 99])
+    for mesh in others:
+        assert mesh.get_clim() == pytest.approx(tuple(expected))
+        assert mesh.get_cmap().name != pixels.get_cmap().name
+    bars = {axes.get_ylabel().replace("\n", " "): axes.get_ylim() for axes in figure.axes if axes.get_ylabel()}
+    assert bars == {
+        "Power-law exponent α, layer 0": pytest.approx(pixels.get_clim()),
+        "Power-law exponent α, layers 1–3": pytest.approx(others[0].get_clim()),
+    }
+
+
+def test_without_pixels_there_is_one_bar():
+    figure = alpha_maps(alpha_table(layers=[1, 2]), GRID)
+    assert [axes.get_ylabel().replace("\n", " ") for axes in figure.axes if axes.get_ylabel()] == [
+        "Power-law exponent α"
+    ]
 
 
 def test_one_extreme_token_does_not_take_the_shared_scale():
-    alpha = alpha_table()
-    ordinary = meshes(alpha_maps(alpha, GRID))[0].get_clim()
+    grid = (8, 8)
+    alpha = alpha_table(grid=grid)
+    ordinary = meshes(alpha_maps(alpha, grid))[1].get_clim()
     alpha.loc[alpha["name"] == "3,3", "alpha"] = alpha["alpha"].where(alpha["layer"] != 2, 500.0)
-    figure = alpha_maps(alpha, GRID)
-    limits = {mesh.get_clim() for mesh in meshes(figure)}
+    limits = {mesh.get_clim() for mesh in meshes(alpha_maps(alpha, grid))[1:]}
     assert len(limits) == 1
     assert limits.pop()[1] < 1.2 * ordinary[1]
 
@@ -192,7 +220,7 @@ def test_scatter_pairs_tokens_and_names_the_largest_difference():
     test = train.copy()
     changed = (test["layer"] == 2) & (test["name"] == "3,4")
     test.loc[changed, "alpha"] += 0.25
-    figure = train_test(train, test, "A")
+    figure = train_test(train, test)
     (points,) = [one for one in figure.axes[1].collections if isinstance(one, PathCollection)]
     pairs = 4 * 30 + 3 - CONSTANT
     assert len(points.get_offsets()) == pairs

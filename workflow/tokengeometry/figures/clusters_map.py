@@ -42,9 +42,8 @@ def clusters_map(clusters: pd.DataFrame, grid: tuple[int, int]) -> Figure:
         edgecolors="white",
         linewidth=0.4,
     )
-    hatch = dict(facecolor="none", edgecolor=style.UNDEFINED_HATCH, hatch="/////", linewidth=0)
     for row, column in np.argwhere(numbers == 0):
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **hatch))
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **{**style.UNDEFINED_AREA, "facecolor": "none"}))
     axes.set_aspect("equal")
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
@@ -58,7 +57,7 @@ def clusters_map(clusters: pd.DataFrame, grid: tuple[int, int]) -> Figure:
         for cluster in np.unique(numbers[numbers > 0])
     ]
     if (numbers == 0).any():
-        entries.append(Patch(**{**hatch, "facecolor": style.UNDEFINED}, label="no cluster"))
+        entries.append(Patch(**style.UNDEFINED_AREA, label="no cluster"))
     figure.legend(
         handles=entries,
         loc="outside upper center",

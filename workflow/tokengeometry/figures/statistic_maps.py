@@ -7,11 +7,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 
 from tokengeometry.figures import style
-from tokengeometry.figures.undefined import undefined_values
+from tokengeometry.figures.undefined import layers_in_words, undefined_values
 from tokengeometry.tables import value_of
 
 
@@ -28,62 +28,76 @@ def statistic_maps(
     ----------
     table
         The statistic's table: columns layer, kind, row, column (from 0), the value, reason. Spatial rows are drawn,
-        those with an empty value in grey.
+        those with an empty value hatched.
     grid
         (rows, columns) of tokens.
     statistic
         A module of `tokengeometry.geometry.statistics`.
     scale
-        ``shared``: one scale for all layers, which compares layers. ``layer``: a scale for each layer, which
-        shows where in the image it is high in layers that hardly vary. A scale runs from the 1st to the 99th
+        ``shared``: one scale for all layers, which compares them, but for layer 0: pixels have other values than
+        what a model makes of them, and have a scale and colours of their own. ``layer``: a scale for each layer,
+        which shows where in the image it is high in layers that hardly vary. A scale runs from the 1st to the 99th
         percentile of its values, so that a few extreme tokens do not take it. The title of a panel gives its
         own 1st and 99th percentile either way.
     """
     value = value_of(table)
     spatial = table[table["kind"] == "spatial"]
     layers = sorted(spatial["layer"].unique())
-    colours = matplotlib.colormaps[style.ALPHA_MAP].with_extremes(bad=style.UNDEFINED)
-    shared = LogNorm(*_limits(spatial[value]))
-    figure, all_axes = style.panels(len(layers), aspect=grid[0] / grid[1])
+    scales = [[layer] for layer in layers] if scale == "layer" else _apart_from_pixels(layers)
+    norms = [LogNorm(*_limits(spatial.loc[spatial["layer"].isin(own), value])) for own in scales]
+    bars = 1 if scale == "layer" else len(scales)
+    figure, all_axes = style.panels(len(layers), aspect=grid[0] / grid[1], bars=bars)
     for axes, layer in zip(all_axes, layers, strict=True):
         rows = spatial[spatial["layer"] == layer]
         image = np.full(grid, np.nan)
         image[rows["row"].astype(int), rows["column"].astype(int)] = rows[value]
-        limits = _limits(rows[value])
-        norm = shared if scale == "shared" else LogNorm(*limits)
+        if np.isnan(image).any():
+            style.hatch_undefined(axes, (0, 0), grid[::-1])
+        (norm,) = [norm for norm, own in zip(norms, scales, strict=True) if layer in own]
+        colours = _colours(layer, bars)
         axes.pcolormesh(np.ma.masked_invalid(image), cmap=colours, norm=norm, rasterized=True)
         axes.set_aspect("equal")
         axes.invert_yaxis()
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-        span = f": {limits[0]:.2f}–{limits[1]:.2f}" if rows[value].notna().any() else ""
+        low, high = _limits(rows[value])
+        span = f": {_plain(low)}–{_plain(high)}" if rows[value].notna().any() else ""
         axes.set_title(f"layer {layer}{span}", fontsize=7)
 
-    bar = figure.colorbar(
-        ScalarMappable(shared if scale == "shared" else LogNorm(1, 2), colours),
-        ax=all_axes,
-        extend=_extend(spatial[value], shared) if scale == "shared" else "both",
-        shrink=0.85,
-        aspect=30,
-        pad=0.015,
-    )
-    bar.outline.set_linewidth(0.5)
-    if scale == "shared":
-        style.alpha_axis(bar.ax.yaxis, shared.vmin, shared.vmax)
-        bar.set_label(statistic.LABEL)
-    else:
+    style_of_bar = dict(ax=all_axes, shrink=0.85, aspect=30, pad=0.015)
+    if scale == "layer":
+        bar = figure.colorbar(ScalarMappable(LogNorm(1, 2), _colours(1, 1)), extend="both", **style_of_bar)
         bar.ax.minorticks_off()
         bar.set_ticks([1, 2], labels=["1st pct.", "99th pct."])
-        bar.set_label(f"{statistic.NAME} within its layer (log scale)")
+        style.label_bar(figure, bar, f"{statistic.NAME} within its layer (log scale)")
+    else:
+        for norm, own in zip(norms, scales, strict=True):
+            extend = _extend(spatial.loc[spatial["layer"].isin(own), value], norm)
+            bar = figure.colorbar(ScalarMappable(norm, _colours(own[0], bars)), extend=extend, **style_of_bar)
+            style.alpha_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
+            label = f"{statistic.LABEL}, {layers_in_words(own)}" if bars > 1 else statistic.LABEL
+            style.label_bar(figure, bar, label)
     style.note(
         figure,
         [
             f"above each layer: 1st–99th percentile of its {statistic.NAME}",
-            *[f"grey, {words}" for words in undefined_values(table, ("spatial",), statistic.NAME)],
+            *[f"hatched, {words}" for words in undefined_values(table, ("spatial",), statistic.NAME)],
         ],
     )
     return figure
+
+
+def _apart_from_pixels(layers: list[int]) -> list[list[int]]:
+    return [own for own in ([layer for layer in layers if layer == 0], [layer for layer in layers if layer]) if own]
+
+
+def _colours(layer: int, bars: int) -> Colormap:
+    return matplotlib.colormaps[style.PIXELS_MAP if layer == 0 and bars > 1 else style.ALPHA_MAP]
+
+
+def _plain(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:

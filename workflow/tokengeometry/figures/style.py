@@ -8,6 +8,7 @@ The split is told by the line: test is solid, train is dashed.
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import matplotlib
@@ -15,8 +16,10 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from tokengeometry.errors import naming
@@ -33,14 +36,15 @@ TOKEN_MEAN = "#56B4E9"
 AVERAGED = "#5E3C99"
 UNDEFINED = "#D4D4D4"
 UNDEFINED_HATCH = "#8A8A8A"
+UNDEFINED_AREA = {"facecolor": UNDEFINED, "edgecolor": UNDEFINED_HATCH, "hatch": "/////", "linewidth": 0}
 SPECTRUM = "#000000"
 UNRESOLVED = "#B0B0B0"
 FIT = "#AA3377"
 ANNOTATION = "#4D4D4D"
 
-# None of them has the grey of what is undefined, or it is never undefined.
 ALPHA_MAP = "viridis"
-CORRELATION_MAP = "magma"
+PIXELS_MAP = "plasma"  # of layer 0, where it has a scale of its own
+CORRELATION_MAP = "RdBu_r"
 LAYER_MAP = "cividis"
 
 _CLUSTERS = ("#0072B2", "#E69F00", "#009E73", "#F0E442")
@@ -95,24 +99,52 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 @applied
-def save(figure: Figure, png_path: str | Path, svg_path: str | Path) -> None:
-    """Write ``figure`` as a bitmap (200 dpi) and as vectors, then release what it holds.
+def save(
+    figure: Figure, branches: Sequence[tuple[str, str, str, int]], png_path: str | Path, svg_path: str | Path
+) -> None:
+    """Say under ``figure`` what it is of, write it as a bitmap (200 dpi) and as vectors, then release what it holds.
 
     The same figure gives the same bytes: no date, no software version, identifiers from a fixed salt.
-    Directories are created where they are missing.
+    Directories are created where they are missing. The files' own title says what the figure is of, too.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    branches : sequence of (str, str, str, int)
+        Model, data set, split and number of images N of each branch that the figure shows.
+    png_path, svg_path : path
     """
+    name_branches(figure, branches)
     for path in (png_path, svg_path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+    title = in_words(branches)
     with naming(png_path):
-        figure.savefig(png_path, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        figure.savefig(png_path, format="png", dpi=PNG_DPI, metadata={"Title": title, "Software": None})
     with naming(svg_path):
         figure.savefig(
             svg_path,
             format="svg",
             dpi=PNG_DPI,
-            metadata={"Date": None, "Creator": None, "Format": None},
+            metadata={"Title": title, "Date": None, "Creator": None, "Format": None},
         )
     figure.clear()
+
+
+def in_words(branches: Sequence[tuple[str, str, str, int]]) -> str:
+    """Branches (model, data set, split, N) as ``MODEL · DATASET SPLIT (N = 2,000 images)``, a model's together."""
+    words = []
+    for model, of_model in groupby(branches, key=lambda branch: branch[0]):
+        datasets = [
+            f"{dataset} " + ", ".join(f"{split} (N = {samples:,} images)" for *_, split, samples in of_dataset)
+            for dataset, of_dataset in groupby(of_model, key=lambda branch: branch[1])
+        ]
+        words.append(f"{model} · {', '.join(datasets)}")
+    return "; ".join(words)
+
+
+def name_branches(figure: Figure, branches: Sequence[tuple[str, str, str, int]]) -> None:
+    """Say what ``figure`` is of, as the last line of its small print; ``branches`` as of `in_words`."""
+    note(figure, [in_words(branches)])
 
 
 def cluster_colour(cluster: int) -> tuple[float, float, float]:
@@ -182,7 +214,7 @@ def alpha_limits(values: Iterable[float]) -> tuple[float, float]:
 
 
 def note(figure: Figure, sentences: Iterable[str]) -> None:
-    """Small print under everything: what is undefined, what a band means. A line, or more, for each sentence.
+    """Add small print under everything: what is undefined, what a band means. A line, or more, for each sentence.
 
     The figure grows by the height of the text, so that the axes keep theirs.
     """
@@ -191,9 +223,25 @@ def note(figure: Figure, sentences: Iterable[str]) -> None:
     characters = int(width * 72 / (size * 0.53))
     lines = [line for sentence in sentences for line in textwrap.wrap(sentence, characters)]
     if lines:
-        figure.set_size_inches(width, height + len(lines) * size * spacing / 72 + 0.06)
-        words = "\n".join(lines)
+        before = [figure.get_supxlabel()] if figure.get_supxlabel() else []
+        figure.set_size_inches(width, height + len(lines) * size * spacing / 72 + 0.06 * (not before))
+        words = "\n".join([*before, *lines])
         figure.supxlabel(words, x=0.02, ha="left", fontsize=size, color=ANNOTATION, linespacing=spacing)
+
+
+def label_bar(figure: Figure, bar: Colorbar, words: str) -> None:
+    """Label a colour bar, in as many lines as the height of ``figure`` asks for."""
+    characters = int(figure.get_size_inches()[1] * 72 / (8 * 0.62))
+    bar.set_label("\n".join(textwrap.wrap(words, characters)))
+    bar.outline.set_linewidth(0.5)
+
+
+def hatch_undefined(axes: Axes, corner: tuple[float, float], size: tuple[float, float]) -> None:
+    """Hatch the area behind an image in which what is undefined is transparent.
+
+    ``corner`` (x, y) is the smallest of it, ``size`` its (width, height), in data coordinates.
+    """
+    axes.add_patch(Rectangle(corner, *size, zorder=-1, **UNDEFINED_AREA))
 
 
 def panel_columns(panels: int) -> int:
@@ -202,15 +250,15 @@ def panel_columns(panels: int) -> int:
     return min(candidates, key=lambda columns: (-panels % columns, columns))
 
 
-def panels(count: int, aspect: float) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` equal image panels with room for one colour bar.
+def panels(count: int, aspect: float, bars: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` equal image panels with room for colour bars.
 
     ``aspect`` is a panel's height over its width. Returns the figure and its ``count`` axes, row by row.
     """
     columns = panel_columns(count)
     rows = math.ceil(count / columns)
     width = DOUBLE_COLUMN if columns > 2 else SINGLE_COLUMN
-    panel_height = (width - 0.85) / columns * aspect
+    panel_height = (width - 0.25 - 0.6 * bars) / columns * aspect
     figure = new_figure(width, min(rows * (panel_height + 0.22) + 0.05, 9.0))
     grid = figure.subplots(rows, columns, squeeze=False)
     for unused in grid.flat[count:]:
