@@ -4,51 +4,124 @@ import math
 
 import matplotlib
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from tokengeometry.figures import style
 from tokengeometry.figures.undefined import layers_in_words
 
-_ORDER = "rows and columns: tokens, those of the image row by row, after the prefix tokens where there are any"
+# A prefix token is as wide as this share of the spatial tokens, all of them at most as wide as the second.
+_PREFIX, _ALL_PREFIX = 0.08, 0.2
 
 
 @style.applied
-def correlation_matrices(matrices: dict[int, np.ndarray], limits: tuple[float, float] | None = None) -> Figure:
-    """Draw the T×T matrix of every layer as a panel; all panels share one colour scale.
+def correlation_matrices(
+    matrices: dict[int, np.ndarray],
+    prefix_tokens: list[str],
+    grid: tuple[int, int],
+    limit: float | None = None,
+) -> Figure:
+    """Draw the T×T matrix of every layer as a panel; all panels share one colour scale about 0.
+
+    Prefix tokens are drawn wider than they are, to be seen beside hundreds of spatial tokens.
 
     Parameters
     ----------
     matrices
-        Correlation (token, token) of each layer, NaN where undefined (drawn grey).
-    limits
-        Ends of the colour scale, to hold it over several figures. By default from the 0.5th percentile over
-        all layers, rounded down to a tenth, up to 1.
+        Correlation (token, token) of each layer, NaN where undefined (hatched). Layer 0 has no prefix tokens.
+    prefix_tokens
+        Names of the tokens before the spatial ones.
+    grid
+        (rows, columns) of spatial tokens.
+    limit
+        The colour scale goes from −limit to limit, to hold it over several figures. By default the 99.5th percentile
+        of |r| off the diagonals over all layers, rounded up to a tenth.
     """
     layers = sorted(matrices)
-    low, high = limits or (_lower_limit(matrices), 1.0)
-    colours = matplotlib.colormaps[style.CORRELATION_MAP].with_extremes(bad=style.UNDEFINED)
+    spatial = grid[0] * grid[1]
+    width = _prefix_width(len(prefix_tokens), spatial)
+    start = len(prefix_tokens) * width
+    limit = limit or _limit(matrices)
+    colours = matplotlib.colormaps[style.CORRELATION_MAP].with_extremes(bad=(0, 0, 0, 0))
     figure, all_axes = style.panels(len(layers), aspect=1.0)
+    columns = style.panel_columns(len(layers))
     image = None
-    for axes, layer in zip(all_axes, layers, strict=True):
-        # Averaging in the data, not in the colours, when there are more tokens than dots.
-        image = axes.imshow(matrices[layer], cmap=colours, vmin=low, vmax=high, interpolation_stage="data")
+    for place, (axes, layer) in enumerate(zip(all_axes, layers, strict=True)):
+        prefix = len(matrices[layer]) - spatial
+        tokens = np.repeat(np.arange(prefix + spatial), [width] * prefix + [1] * spatial)
+        first = start - prefix * width - 0.5
+        last = start + spatial - 0.5
+        if np.isnan(matrices[layer]).any():
+            style.hatch_undefined(axes, (first, first), (last - first, last - first))
+        image = axes.imshow(
+            matrices[layer][np.ix_(tokens, tokens)],
+            cmap=colours,
+            vmin=-limit,
+            vmax=limit,
+            extent=(first, last, last, first),
+            # Averaging in the data, not in the colours, when there are more tokens than dots.
+            interpolation_stage="data",
+        )
+        if prefix:
+            axes.axhline(start - 0.5, color="white", linewidth=0.6)
+            axes.axvline(start - 0.5, color="white", linewidth=0.6)
+        axes.set_xlim(-0.5, last)
+        axes.set_ylim(last, -0.5)
         axes.set_title(f"layer {layer}", fontsize=7)
         axes.spines[:].set_visible(False)
-        axes.set_xticks([])
-        axes.set_yticks([])
-    below = any(np.nanmin(matrix, initial=high) < low for matrix in matrices.values())
-    bar = figure.colorbar(image, ax=all_axes, extend="min" if below else "neither", shrink=0.8, aspect=30, pad=0.015)
-    bar.set_label("Correlation between tokens")
-    bar.outline.set_linewidth(0.5)
-    style.note(figure, [_ORDER, *_undefined(matrices)])
+        _token_axis(axes.xaxis, prefix_tokens, grid, width, labelled=place + columns >= len(layers))
+        _token_axis(axes.yaxis, prefix_tokens, grid, width, labelled=place % columns == 0)
+        axes.tick_params(axis="x", labelrotation=90)
+    bar = figure.colorbar(image, ax=all_axes, extend=_extend(matrices, limit), shrink=0.8, aspect=30, pad=0.015)
+    style.label_bar(figure, bar, "Pearson correlation between tokens")
+    wider = f"{', '.join(prefix_tokens)}: drawn wider than one token" if prefix_tokens else ""
+    style.note(figure, ["tokens in order, row by row of the image; the numbers are its rows", wider, *_undefined(matrices)])
     return figure
 
 
-def _lower_limit(matrices: dict[int, np.ndarray]) -> float:
-    values = np.concatenate([np.ravel(matrix[np.isfinite(matrix)]) for matrix in matrices.values()])
+def _prefix_width(prefix: int, spatial: int) -> int:
+    return max(1, round(spatial * min(_PREFIX, _ALL_PREFIX / max(prefix, 1))))
+
+
+def _token_axis(axis: Axis, prefix_tokens: list[str], grid: tuple[int, int], width: int, labelled: bool) -> None:
+    """Name the class token, the other prefix tokens together, and some rows of the image, each at its middle."""
+    rows, columns = grid
+    start = len(prefix_tokens) * width - 0.5
+    ticks = {start + (row + 0.5) * columns: str(row) for row in range(0, rows, math.ceil(rows / 4))}
+    names = {"CLS": [], "other": []}
+    for place, name in enumerate(prefix_tokens):
+        names["CLS" if name == "cls" else "other"].append((place + 0.5) * width - 0.5)
+    others = {name for name in prefix_tokens if name != "cls"}
+    for name, places in names.items():
+        if places:
+            ticks[float(np.mean(places))] = _other_name(others) if name == "other" else name
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_formatter(FixedFormatter(list(ticks.values())))
+    axis.set_tick_params(labelsize=6, length=1.5, pad=1.5, width=0.4, labelbottom=labelled, labelleft=labelled)
+
+
+def _other_name(names: set[str]) -> str:
+    return next(iter(names)) if len(names) == 1 else "reg" if all(n.startswith("reg") for n in names) else "other"
+
+
+def _off_diagonal(matrices: dict[int, np.ndarray]) -> np.ndarray:
+    """All defined correlations between two different tokens, each once: (pair,)."""
+    values = np.concatenate([matrix[np.tril_indices(len(matrix), -1)] for matrix in matrices.values()])
+    return values[np.isfinite(values)]
+
+
+def _limit(matrices: dict[int, np.ndarray]) -> float:
+    values = np.abs(_off_diagonal(matrices))
     if not values.size:
-        return 0.0
-    return min(max(math.floor(10 * np.quantile(values, 0.005)) / 10, -1.0), 0.9)
+        return 1.0
+    return min(max(math.ceil(10 * np.quantile(values, 0.995)) / 10, 0.1), 1.0)
+
+
+def _extend(matrices: dict[int, np.ndarray], limit: float) -> str:
+    values = _off_diagonal(matrices)
+    below, above = (values < -limit).any(), (values > limit).any() or limit < 1
+    return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")
 
 
 def _undefined(matrices: dict[int, np.ndarray]) -> list[str]:
@@ -58,6 +131,6 @@ def _undefined(matrices: dict[int, np.ndarray]) -> list[str]:
         if count:
             layers_of.setdefault(count, []).append(layer)
     return [
-        f"grey, {layers_in_words(layers)}: undefined for {count} tokens (constant over all images)"
+        f"hatched, {layers_in_words(layers)}: undefined for {count} tokens (constant over all images)"
         for count, layers in layers_of.items()
     ]
