@@ -12,6 +12,8 @@ from tokengeometry.geometry.statistics import power_law
 
 GRID = (5, 6)
 LAYERS = range(4)
+# Model, data set, split and number of images.
+BRANCHES = [("tiny", "A", "train", 1200), ("tiny", "A", "test", 24)]
 CONSTANT = 6  # the first row of tokens is constant at layer 0
 
 
@@ -69,9 +71,11 @@ def cluster_table(prefix=1, grid=GRID, without=()) -> pd.DataFrame:
 
 
 def correlation_table(seed=0, undefined=CONSTANT) -> pd.DataFrame:
-    mean = np.random.default_rng(seed).uniform(0.3, 0.8, len(LAYERS))
+    mean, spatial, cls = np.random.default_rng(seed).uniform(0.3, 0.8, (3, len(LAYERS)))
+    cls[0] = np.nan  # there is no CLS token at layer 0
     counts = [undefined] + [0] * (len(LAYERS) - 1)
-    return pd.DataFrame({"layer": list(LAYERS), "mean": mean, "undefined_tokens": counts})
+    means = {"mean": mean, "mean_spatial": spatial, "mean_cls_spatial": cls}
+    return pd.DataFrame({"layer": list(LAYERS), **means, "undefined_tokens": counts})
 
 
 def correlation(tokens: int, undefined=()) -> np.ndarray:
@@ -85,8 +89,10 @@ def spectrum(ranks=100, alpha=1.4, log_amplitude=0.7) -> np.ndarray:
     return np.exp(log_amplitude) * np.arange(1, ranks + 1.0) ** -alpha
 
 
-def line(figure: Figure, label: str):
-    (found,) = [one for axes in figure.axes for one in axes.get_lines() if one.get_label() == label]
+def line(figure: Figure, label: str, panel: int | None = None):
+    """The one line of this label, in the panel or in all the figure."""
+    panels = figure.axes if panel is None else [figure.axes[panel]]
+    (found,) = [one for axes in panels for one in axes.get_lines() if one.get_label() == label]
     return found
 
 
@@ -100,6 +106,6 @@ def small_print(figure: Figure) -> str:
 
 
 def draw(figure: Figure, folder: Path) -> None:
-    style.save(figure, folder / "figure.png", folder / "figure.svg")
+    style.save(figure, BRANCHES, folder / "figure.png", folder / "figure.svg")
     assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert "</svg>" in (folder / "figure.svg").read_text()

@@ -1,5 +1,6 @@
 """Mean correlation between tokens over the layers, for one branch or for several."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -8,33 +9,42 @@ from matplotlib.figure import Figure
 from tokengeometry.figures import style
 from tokengeometry.figures.undefined import layers_in_words, of_branches
 
+# column of the table → title of its panel
+PAIRS = {"mean": "All pairs of tokens", "mean_spatial": "Spatial pairs", "mean_cls_spatial": "CLS–spatial pairs"}
+
 
 @style.applied
 def mean_correlation(tables: dict[str, pd.DataFrame], branches: Sequence[str] | None = None) -> Figure:
-    """Draw the mean over all pairs of tokens of their correlation, one line for each branch.
+    """Draw the mean over pairs of tokens of their correlation: a panel for each kind of pair, a line for each branch.
+
+    A kind of pair that no branch has, as in models without a CLS token, has no panel.
 
     Parameters
     ----------
     tables
-        The correlation table (columns layer, mean, undefined_tokens) of each branch, by its label, such as
-        ``CIFAR-10 train``.
+        The correlation table (columns layer, those of ``PAIRS``, undefined_tokens) of each branch, by its label,
+        such as ``CIFAR-10 train``.
     branches
         All labels of the study in their order, which decides the colours (``style.branch_style``); the labels
         of ``tables`` by default.
     """
     branches = list(tables) if branches is None else branches
-    figure = style.new_figure(style.SINGLE_COLUMN, 2.2 + 0.14 * ((len(tables) + 1) // 2))
-    axes = figure.subplots()
-    layers: set[int] = set()
-    for label, table in tables.items():
-        table = table.sort_values("layer")
-        layers |= set(table["layer"])
-        defined = table[table["mean"].notna()]
-        axes.plot(defined["layer"], defined["mean"], label=label, **style.branch_style(label, branches))
-    style.layer_axis(axes, layers)
-    axes.margins(y=0.08)
-    axes.set_ylabel("Mean token correlation")
-    figure.legend(loc="outside upper center", ncols=2 if len(tables) > 1 else 1)
+    drawn = [
+        pairs for pairs in PAIRS if pairs == "mean" or any(table[pairs].notna().any() for table in tables.values())
+    ]
+    figure = style.new_figure(style.DOUBLE_COLUMN, 2.2 + 0.14 * math.ceil(len(tables) / 4))
+    all_axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    layers = {layer for table in tables.values() for layer in table["layer"]}
+    for axes, pairs in zip(all_axes, drawn, strict=True):
+        for label, table in tables.items():
+            defined = table[table[pairs].notna()].sort_values("layer")
+            axes.plot(defined["layer"], defined[pairs], label=label, **style.branch_style(label, branches))
+        style.layer_axis(axes, layers)
+        axes.margins(y=0.08)
+        axes.set_title(PAIRS[pairs], loc="left")
+    all_axes[0].set_ylabel("Mean token correlation")
+    lines = all_axes[0].get_lines()
+    figure.legend(lines, list(tables), loc="outside upper center", ncols=min(len(tables), 4))
     style.note(figure, of_branches({label: _undefined_tokens(table) for label, table in tables.items()}))
     return figure
 
