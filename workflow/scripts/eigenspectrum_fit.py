@@ -27,8 +27,8 @@ with log_to(snakemake.log[0]):
         law.alpha[index],
         law.r2[index],
         law.log_amplitude[index],
-        f"token {name}, layer {layer}",
+        f"{'CLS token' if name == 'cls' else f'token {name}'}, layer {layer}",
         samples=samples,
         reason=f"{law.resolved[index]} resolved ranks",
     )
-    save(figure, *snakemake.output)
+    save(figure, snakemake.params.branches, *snakemake.output)

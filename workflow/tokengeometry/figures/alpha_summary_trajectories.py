@@ -47,7 +47,7 @@ def alpha_summary_trajectories(tables: dict[str, pd.DataFrame]) -> Figure:
             entries.values(),
             entries.keys(),
             loc="outside upper center",
-            ncols=4 if columns == 2 else 2,
+            ncols=3 if columns == 2 else 2,
         )
     kinds = (*TOKENS, *TOGETHER)
     style.note(

@@ -51,7 +51,7 @@ def eigenspectrum_fit(
     below = ~resolved & (eigenvalues < bottom)
     faint = ~resolved & ~below
 
-    figure = style.new_figure(style.SINGLE_COLUMN, 2.9)
+    figure = style.new_figure(style.SINGLE_COLUMN, 3.1)
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -98,7 +98,7 @@ def eigenspectrum_fit(
     axes.set_xlabel("Rank j")
     axes.set_ylabel("Eigenvalue λ")
     axes.set_title(label, loc="left")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.04), handlelength=1.4)
+    figure.legend(loc="outside upper center", ncols=2, handlelength=1.4)
     return figure
 
 
