@@ -1,6 +1,8 @@
 """Every figure is the same bytes every time, with axes and colours that mean one thing."""
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 from drawing import (
+    BRANCHES,
     GRID,
     alpha_maps,
     alpha_table,
@@ -17,11 +20,14 @@ from drawing import (
     correlation,
     correlation_table,
     draw,
+    small_print,
     spectrum,
 )
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
+from tokengeometry import figures
 from tokengeometry.figures import style
 from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
 from tokengeometry.figures.clusters_embedding import clusters_embedding
@@ -35,17 +41,52 @@ from tokengeometry.figures.train_test import train_test
 def every_figure() -> dict[str, Figure]:
     alpha, clusters = alpha_table(), cluster_table(without=[2])
     matrices = {0: correlation(30, undefined=range(6)), 1: correlation(31)}
+    means = {"A train": correlation_table(), "A test": correlation_table(1)}
     return {
-        "alpha_trajectories": alpha_trajectories(alpha, clusters),
+        "statistic_trajectories": alpha_trajectories(alpha, clusters),
         "clusters_embedding": clusters_embedding(clusters),
         "clusters_map": clusters_map(clusters, GRID),
-        "mean_correlation": mean_correlation({"A train": correlation_table(), "A test": correlation_table(1)}),
-        "correlation_matrices": correlation_matrices(matrices),
+        "mean_correlation": mean_correlation(means),
+        "correlation_matrices": correlation_matrices(matrices, ["cls"], GRID),
         "eigenspectrum_fit": eigenspectrum_fit(spectrum(), 4e-3, (11, 50), 1.4, 1.0, 0.7, "CLS token"),
-        "alpha_maps": alpha_maps(alpha, GRID),
-        "train_test": train_test(alpha, alpha_table(seed=5), "A"),
+        "statistic_maps": alpha_maps(alpha, GRID),
+        "train_test": train_test(alpha, alpha_table(seed=5)),
         "alpha_summary_trajectories": alpha_summary_trajectories({"A train": alpha, "A test": alpha}),
     }
+
+
+def figure_modules() -> set[str]:
+    """The modules of the package that make a figure: each has a function of its name."""
+    names = [module.name for module in pkgutil.iter_modules(figures.__path__)]
+    return {name for name in names if hasattr(importlib.import_module(f"tokengeometry.figures.{name}"), name)}
+
+
+# What a figure is of
+
+
+def test_every_figure_of_the_package_is_looked_at_here():
+    assert every_figure().keys() == figure_modules()
+
+
+@pytest.mark.parametrize("name", sorted(figure_modules()))
+def test_a_saved_figure_says_in_itself_what_it_is_of(name, tmp_path, monkeypatch):
+    figure = every_figure()[name]
+    monkeypatch.setattr(figure, "clear", lambda: None)
+    words = "tiny · A train (N = 1,200 images), test (N = 24 images)"
+    draw(figure, tmp_path)
+    assert words in small_print(figure)
+    box, page = figure._supxlabel.get_window_extent(), figure.bbox
+    assert 0 <= box.x0 < box.x1 <= page.width
+    assert 0 <= box.y0 < box.y1 < page.height / 2
+    assert Image.open(tmp_path / "figure.png").info["Title"] == words
+    assert f"<dc:title>{words}</dc:title>" in (tmp_path / "figure.svg").read_text()
+
+
+def test_branches_of_several_models_and_data_sets_are_named_once():
+    branches = [("vit", "A", "train", 9), ("vit", "A", "test", 8), ("vit", "B", "test", 8), ("deit", "A", "test", 8)]
+    assert style.in_words(branches) == (
+        "vit · A train (N = 9 images), test (N = 8 images), B test (N = 8 images); deit · A test (N = 8 images)"
+    )
 
 
 # Saving
@@ -55,13 +96,13 @@ def every_figure() -> dict[str, Figure]:
 def saved(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("figures") / "new"
     for name, figure in every_figure().items():
-        style.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
+        style.save(figure, BRANCHES, folder / f"{name}.png", folder / f"{name}.svg")
         assert not figure.axes, "released once it is written"
     return folder
 
 
 def test_every_figure_is_written_as_bitmap_and_vectors(saved):
-    for name in ("alpha_trajectories", "clusters_map", "train_test"):
+    for name in ("statistic_trajectories", "clusters_map", "train_test"):
         assert (saved / f"{name}.png").stat().st_size > 3000
         assert "</svg>" in (saved / f"{name}.svg").read_text()
     assert len(list(saved.iterdir())) == 18
@@ -72,7 +113,7 @@ def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):
         "import sys; from pathlib import Path; import test_figures as t\n"
         "folder = Path(sys.argv[1])\n"
         "for name, figure in t.every_figure().items():\n"
-        "    t.style.save(figure, folder / f'{name}.png', folder / f'{name}.svg')\n"
+        "    t.style.save(figure, t.BRANCHES, folder / f'{name}.png', folder / f'{name}.svg')\n"
     )
     tests = Path(__file__).parents[1]
     environment = {
@@ -106,6 +147,7 @@ def test_a_users_own_matplotlib_settings_change_nothing(tmp_path):
 
 def test_no_text_leaves_the_figure():
     for name, figure in every_figure().items():
+        style.name_branches(figure, BRANCHES)
         FigureCanvasAgg(figure).draw()
         box = figure.get_tightbbox()
         width, height = figure.get_size_inches()

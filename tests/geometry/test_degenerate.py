@@ -88,7 +88,7 @@ def test_a_range_that_no_token_fills_gives_empty_tables_and_figures_that_say_so(
         "clusters_map": clusters_map(table, MODEL["grid"]),
     }
     for name, figure in figures.items():
-        style.save(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+        style.save(figure, [("tiny", "random", "test", 40)], tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000
 
 

@@ -108,7 +108,7 @@ def test_a_constant_patch_is_empty_with_its_reason_and_said(finished):
     assert "layers left out" in finished.path("logs/cluster_table/tiny/pictures/test.log").read_text()
 
 
-def test_every_figure_is_there_as_png_and_svg(finished):
+def test_every_figure_is_there_as_png_and_svg_that_say_what_it_is_of(finished):
     names = {file.stem for file in (finished.branch / "figures").iterdir()}
     assert names == {
         "alpha_maps",
@@ -123,10 +123,13 @@ def test_every_figure_is_there_as_png_and_svg(finished):
     figures = [*(finished.branch / "figures").iterdir(), *finished.path("figures").iterdir()]
     assert len(figures) == 24
     for figure in figures:
+        of = "tiny · pictures test (N = 24 images)"
         if figure.suffix == ".png":
-            Image.open(figure).verify()
+            with Image.open(figure) as picture:
+                picture.load()
+                assert picture.info["Title"] == of, figure
         else:
-            assert "<svg" in figure.read_text()
+            assert f"<dc:title>{of}</dc:title>" in figure.read_text(), figure
 
 
 def test_stores_open_in_xarray_with_their_origin(finished):

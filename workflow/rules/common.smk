@@ -26,6 +26,7 @@ from tokengeometry.operations.studies import RESULTS, check_folder, file_names
 from tokengeometry.geometry import statistics
 from tokengeometry.study import (
     PAIR_FIGURES,
+    Branch,
     Study,
     check_keys,
     check_known,
@@ -294,6 +295,6 @@ def split_labels(branch):
 
 
 def branch_label(branch):
-    """A branch's name in a figure; the model is named where there are several."""
-    several = len(config["models"]) > 1
-    return f"{branch.dataset} {branch.split}" + (f", {branch.model}" if several else "")
+    """A branch's name in a figure, its split last; the model is named where there are several."""
+    model = f"{branch.model}, " if len(config["models"]) > 1 else ""
+    return f"{model}{branch.dataset} {branch.split}"

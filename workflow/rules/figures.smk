@@ -18,20 +18,44 @@ rule figures:
         multiext("<results>/figures/mean_correlation", ".png", ".svg"),
 
 
+BRANCH, PAIR = "{model}/{dataset}/{split}", "{model}/{dataset}"
+
+
+def pictures(name, of=BRANCH):
+    """A figure's two files."""
+    return multiext(f"<results>/{of}/figures/{name}", ".png", ".svg")
+
+
+def drawing_log(name, of=BRANCH):
+    return f"<results>/logs/figures/{of}/{name}.log"
+
+
+def drawing_times(name, of=BRANCH):
+    return f"<results>/benchmarks/figures/{of.replace('/', '.')}.{name}.tsv"
+
+
+def branches_shown(*splits):
+    """Model, data set, split and N of what a figure is of: the rule's own branch, or its data set's splits."""
+
+    def shown(wildcards):
+        return [
+            study.counted(Branch(wildcards.model, wildcards.dataset, split))
+            for split in splits or [wildcards.split]
+        ]
+
+    return shown
+
+
 rule draw_alpha_trajectories:
     input:
         table=rules.alpha_table.output.table,
         clusters=rules.cluster_table.output.table,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/alpha_trajectories",
-            ".png",
-            ".svg",
-        ),
+        pictures("alpha_trajectories"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/alpha_trajectories.log",
+        drawing_log("alpha_trajectories"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.alpha_trajectories.tsv"
+        drawing_times("alpha_trajectories")
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -39,6 +63,7 @@ rule draw_alpha_trajectories:
     params:
         code=code("statistic_trajectories.py", "power_law"),
         statistic="power_law",
+        branches=branches_shown(),
     script:
         "../scripts/statistic_trajectories.py"
 
@@ -48,20 +73,17 @@ use rule draw_alpha_trajectories as draw_statistic_trajectories with:
         table=rules.statistic_table.output.table,
         clusters=rules.cluster_table.output.table,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/{statistic}_trajectories",
-            ".png",
-            ".svg",
-        ),
+        pictures("{statistic}_trajectories"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/{statistic}_trajectories.log",
+        drawing_log("{statistic}_trajectories"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.{statistic}_trajectories.tsv"
+        drawing_times("{statistic}_trajectories")
     params:
         code=lambda wildcards: code(
             "statistic_trajectories.py", study.statistics[wildcards.statistic]
         ),
         statistic=lambda wildcards: study.statistics[wildcards.statistic],
+        branches=branches_shown(),
 
 
 rule draw_alpha_maps:
@@ -69,13 +91,11 @@ rule draw_alpha_maps:
         table=rules.alpha_table.output.table,
         model=rules.model.output.description,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/alpha_maps", ".png", ".svg"
-        ),
+        pictures("alpha_maps"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/alpha_maps.log",
+        drawing_log("alpha_maps"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.alpha_maps.tsv"
+        drawing_times("alpha_maps")
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -83,6 +103,7 @@ rule draw_alpha_maps:
     params:
         code=code("statistic_maps.py", "power_law"),
         statistic="power_law",
+        branches=branches_shown(),
     script:
         "../scripts/statistic_maps.py"
 
@@ -92,41 +113,35 @@ use rule draw_alpha_maps as draw_statistic_maps with:
         table=rules.statistic_table.output.table,
         model=rules.model.output.description,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/{statistic}_maps",
-            ".png",
-            ".svg",
-        ),
+        pictures("{statistic}_maps"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/{statistic}_maps.log",
+        drawing_log("{statistic}_maps"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.{statistic}_maps.tsv"
+        drawing_times("{statistic}_maps")
     params:
         code=lambda wildcards: code(
             "statistic_maps.py", study.statistics[wildcards.statistic]
         ),
         statistic=lambda wildcards: study.statistics[wildcards.statistic],
+        branches=branches_shown(),
 
 
 rule draw_clusters_embedding:
     input:
         clusters=rules.cluster_table.output.table,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/clusters_embedding",
-            ".png",
-            ".svg",
-        ),
+        pictures("clusters_embedding"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/clusters_embedding.log",
+        drawing_log("clusters_embedding"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.clusters_embedding.tsv"
+        drawing_times("clusters_embedding")
     conda:
         "../../envs/environment.yaml"
     resources:
         **ask("draw_clusters_embedding"),
     params:
         code=code("clusters_embedding.py"),
+        branches=branches_shown(),
     script:
         "../scripts/clusters_embedding.py"
 
@@ -136,19 +151,18 @@ rule draw_clusters_map:
         clusters=rules.cluster_table.output.table,
         model=rules.model.output.description,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/clusters_map", ".png", ".svg"
-        ),
+        pictures("clusters_map"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/clusters_map.log",
+        drawing_log("clusters_map"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.clusters_map.tsv"
+        drawing_times("clusters_map")
     conda:
         "../../envs/environment.yaml"
     resources:
         **ask("draw_clusters_map"),
     params:
         code=code("clusters_map.py"),
+        branches=branches_shown(),
     script:
         "../scripts/clusters_map.py"
 
@@ -156,22 +170,20 @@ rule draw_clusters_map:
 rule draw_correlation_matrices:
     input:
         stores=layers_of(rules.correlation_matrix.output.store),
+        model=rules.model.output.description,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/correlation_matrices",
-            ".png",
-            ".svg",
-        ),
+        pictures("correlation_matrices"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/correlation_matrices.log",
+        drawing_log("correlation_matrices"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.correlation_matrices.tsv"
+        drawing_times("correlation_matrices")
     conda:
         "../../envs/environment.yaml"
     resources:
         **ask("draw_correlation_matrices"),
     params:
         code=code("correlation_matrices.py"),
+        branches=branches_shown(),
     script:
         "../scripts/correlation_matrices.py"
 
@@ -181,15 +193,11 @@ rule draw_eigenspectrum_fit:
         store=example_spectrum,
         model=rules.model.output.description,
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/eigenspectrum_fit",
-            ".png",
-            ".svg",
-        ),
+        pictures("eigenspectrum_fit"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/eigenspectrum_fit.log",
+        drawing_log("eigenspectrum_fit"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.eigenspectrum_fit.tsv"
+        drawing_times("eigenspectrum_fit")
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -199,6 +207,7 @@ rule draw_eigenspectrum_fit:
         layer=config["figures"]["eigenspectrum"]["layer"],
         token=config["figures"]["eigenspectrum"]["token"],
         fit=in_order(config["fit"]),
+        branches=branches_shown(),
     script:
         "../scripts/eigenspectrum_fit.py"
 
@@ -207,15 +216,11 @@ rule draw_mean_correlation:
     input:
         tables=[rules.correlation_table.output.table],
     output:
-        multiext(
-            "<results>/{model}/{dataset}/{split}/figures/mean_correlation",
-            ".png",
-            ".svg",
-        ),
+        pictures("mean_correlation"),
     log:
-        "<results>/logs/figures/{model}/{dataset}/{split}/mean_correlation.log",
+        drawing_log("mean_correlation"),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.{split}.mean_correlation.tsv"
+        drawing_times("mean_correlation")
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -224,29 +229,27 @@ rule draw_mean_correlation:
         code=code("mean_correlation.py"),
         labels=lambda wildcards: split_labels(wildcards)[-1:],
         every_label=split_labels,
+        branches=branches_shown(),
     script:
         "../scripts/mean_correlation.py"
 
 
-rule draw_mean_correlation_of_all_branches:
+use rule draw_mean_correlation as draw_mean_correlation_of_all_branches with:
     input:
         tables=every_branch(rules.correlation_table.output.table),
     output:
         multiext("<results>/figures/mean_correlation", ".png", ".svg"),
     log:
-        "<results>/logs/figures/all/mean_correlation.log",
+        drawing_log("mean_correlation", "all"),
     benchmark:
-        "<results>/benchmarks/figures/all.mean_correlation.tsv"
-    conda:
-        "../../envs/environment.yaml"
+        drawing_times("mean_correlation", "all")
     resources:
         **ask("draw_mean_correlation_of_all_branches"),
     params:
         code=code("mean_correlation.py"),
         labels=[branch_label(branch) for branch in study.branches],
         every_label=[branch_label(branch) for branch in study.branches],
-    script:
-        "../scripts/mean_correlation.py"
+        branches=[study.counted(branch) for branch in study.branches],
 
 
 rule draw_train_test:
@@ -254,17 +257,18 @@ rule draw_train_test:
         train=of_split(rules.alpha_table.output.table, "train"),
         test=of_split(rules.alpha_table.output.table, "test"),
     output:
-        multiext("<results>/{model}/{dataset}/figures/train_test", ".png", ".svg"),
+        pictures("train_test", PAIR),
     log:
-        "<results>/logs/figures/{model}/{dataset}/train_test.log",
+        drawing_log("train_test", PAIR),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.train_test.tsv"
+        drawing_times("train_test", PAIR)
     conda:
         "../../envs/environment.yaml"
     resources:
         **ask("draw_train_test"),
     params:
         code=code("train_test.py"),
+        branches=branches_shown("train", "test"),
     script:
         "../scripts/train_test.py"
 
@@ -274,20 +278,17 @@ rule draw_alpha_summary_trajectories:
         train=of_split(rules.alpha_table.output.table, "train"),
         test=of_split(rules.alpha_table.output.table, "test"),
     output:
-        multiext(
-            "<results>/{model}/{dataset}/figures/alpha_summary_trajectories",
-            ".png",
-            ".svg",
-        ),
+        pictures("alpha_summary_trajectories", PAIR),
     log:
-        "<results>/logs/figures/{model}/{dataset}/alpha_summary_trajectories.log",
+        drawing_log("alpha_summary_trajectories", PAIR),
     benchmark:
-        "<results>/benchmarks/figures/{model}.{dataset}.alpha_summary_trajectories.tsv"
+        drawing_times("alpha_summary_trajectories", PAIR)
     conda:
         "../../envs/environment.yaml"
     resources:
         **ask("draw_alpha_summary_trajectories"),
     params:
         code=code("alpha_summary_trajectories.py"),
+        branches=branches_shown("train", "test"),
     script:
         "../scripts/alpha_summary_trajectories.py"

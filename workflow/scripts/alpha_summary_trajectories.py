@@ -11,4 +11,4 @@ from tokengeometry.tables import read
 with log_to(snakemake.log[0]):
     dataset = snakemake.wildcards.dataset
     tables = {f"{dataset} {split}": read(*snakemake.input[split]) for split in ("train", "test")}
-    save(alpha_summary_trajectories(tables), *snakemake.output)
+    save(alpha_summary_trajectories(tables), snakemake.params.branches, *snakemake.output)

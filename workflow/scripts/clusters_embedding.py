@@ -9,4 +9,4 @@ from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
-    save(clusters_embedding(read(snakemake.input.clusters)), *snakemake.output)
+    save(clusters_embedding(read(snakemake.input.clusters)), snakemake.params.branches, *snakemake.output)

@@ -13,4 +13,4 @@ from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     grid = json.loads(Path(snakemake.input.model).read_text())["grid"]
-    save(clusters_map(read(snakemake.input.clusters), grid), *snakemake.output)
+    save(clusters_map(read(snakemake.input.clusters), grid), snakemake.params.branches, *snakemake.output)

@@ -11,4 +11,4 @@ from tokengeometry.tables import read
 with log_to(snakemake.log[0]):
     labels, every_label = snakemake.params.labels, snakemake.params.every_label
     tables = {label: read(path) for label, path in zip(labels, snakemake.input.tables, strict=True)}
-    save(mean_correlation(tables, every_label), *snakemake.output)
+    save(mean_correlation(tables, every_label), snakemake.params.branches, *snakemake.output)

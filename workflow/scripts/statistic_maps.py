@@ -15,4 +15,4 @@ from tokengeometry.tables import read
 with log_to(snakemake.log[0]):
     grid = json.loads(Path(snakemake.input.model).read_text())["grid"]
     statistic = statistics.load(snakemake.params.statistic)
-    save(statistic_maps(read(snakemake.input.table), grid, statistic), *snakemake.output)
+    save(statistic_maps(read(snakemake.input.table), grid, statistic), snakemake.params.branches, *snakemake.output)

@@ -12,4 +12,4 @@ from tokengeometry.tables import read
 with log_to(snakemake.log[0]):
     table, clusters = read(snakemake.input.table), read(snakemake.input.clusters)
     statistic = statistics.load(snakemake.params.statistic)
-    save(statistic_trajectories(table, clusters, statistic), *snakemake.output)
+    save(statistic_trajectories(table, clusters, statistic), snakemake.params.branches, *snakemake.output)

@@ -10,4 +10,4 @@ from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     train, test = (read(*snakemake.input[split]) for split in ("train", "test"))
-    save(train_test(train, test, snakemake.wildcards.dataset), *snakemake.output)
+    save(train_test(train, test), snakemake.params.branches, *snakemake.output)

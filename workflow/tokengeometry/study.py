@@ -89,6 +89,10 @@ class Study:
         """How many images of the split are studied."""
         return self.config["datasets"][dataset]["splits"][split].get("samples", self.config["samples"])
 
+    def counted(self, branch):
+        """Model, data set, split and number of images of a branch."""
+        return branch.model, branch.dataset, branch.split, self.samples(branch.dataset, branch.split)
+
     def parts(self, dataset, split):
         """The parts of a split's subset, as (start, stop) ranges of its permutation."""
         return cut(self.samples(dataset, split), self.config["samples_per_part"])

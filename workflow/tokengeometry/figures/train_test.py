@@ -18,7 +18,7 @@ _LINES = {
 
 
 @style.applied
-def train_test(alpha_train: pd.DataFrame, alpha_test: pd.DataFrame, label: str = "") -> Figure:
+def train_test(alpha_train: pd.DataFrame, alpha_test: pd.DataFrame) -> Figure:
     """Draw both splits' curves over the layers, and α of every token and layer, train against test.
 
     Parameters
@@ -26,16 +26,12 @@ def train_test(alpha_train: pd.DataFrame, alpha_test: pd.DataFrame, label: str =
     alpha_train, alpha_test
         The α tables of the two splits: columns layer, token, name, kind, alpha. The scatter has the tokens and
         layers that have an α in both; the one with the largest difference is ringed and named.
-    label
-        Name of the data set.
     """
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.55)
     left, right = figure.subplots(1, 2, width_ratios=[1.12, 1])
     _draw_curves(figure, left, {"test": alpha_test, "train": alpha_train})
     pairs = token_pairs(alpha_train, alpha_test)
     _draw_scatter(figure, right, pairs)
-    if label:
-        left.set_title(label, loc="left")
     tokens = pd.concat([alpha_train, alpha_test])
     tokens = tokens[tokens["kind"].isin(TOKENS)].drop_duplicates(["layer", "token"])
     unpaired = len(tokens) - len(pairs)
