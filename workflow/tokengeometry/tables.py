@@ -51,7 +51,19 @@ def token_table(model):
 
 
 def layer_tokens(model, layer):
-    """The tokens that a layer has, in the order of its arrays: layer 0 has no prefix tokens."""
+    """The tokens that a layer has, in the order of its arrays: layer 0 has no prefix tokens.
+
+    Parameters
+    ----------
+    model : dict
+        The content of `model.json`.
+    layer : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        Those rows of `token_table`.
+    """
     tokens = token_table(model)
     return tokens if layer else tokens[tokens.kind == "spatial"]
 
@@ -120,12 +132,32 @@ def statistic_table(name, layers, model, **settings):
 
 
 def value_of(table):
-    """The column of a statistic's table that figures show: the first of its arrays."""
+    """The column of a statistic's table that figures show: the first of its arrays.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As of `statistic_table`.
+
+    Returns
+    -------
+    str
+    """
     return table.columns[len(PLACE_COLUMNS)]
 
 
 def undefined_rows(table):
-    """A sentence for every layer of a statistic's table with rows that are empty."""
+    """A sentence for every layer of a statistic's table with rows that are empty.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As of `statistic_table`.
+
+    Returns
+    -------
+    list of str
+    """
     value = value_of(table)
     return [
         f"layer {layer}: no {value} for {len(rows)} rows ({'; '.join(rows.reason.unique())})"
@@ -135,6 +167,11 @@ def undefined_rows(table):
 
 def trajectories(alpha):
     """The α trajectories of the spatial tokens.
+
+    Parameters
+    ----------
+    alpha : pandas.DataFrame
+        As of `statistic_table` for α.
 
     Returns
     -------
@@ -265,7 +302,13 @@ def _defined(alpha, kinds):
 
 
 def write(path, table):
-    """Write a table as CSV; it takes its name only once it is whole."""
+    """Write a table as CSV; it takes its name only once it is whole.
+
+    Parameters
+    ----------
+    path : path
+    table : pandas.DataFrame
+    """
     partial = Path(f"{path}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -277,7 +320,17 @@ def write(path, table):
 
 
 def read(path):
-    """A table as it was written; indices and counts that may be empty stay integers."""
+    """A table as it was written.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indices and counts that may be empty stay integers, texts that are empty stay texts.
+    """
     texts = ("name", "kind", "reason")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     integers = [c for c in ("layer", "token", "row", "column", "ranks", "cluster") if c in table]

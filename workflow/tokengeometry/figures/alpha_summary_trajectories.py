@@ -1,8 +1,5 @@
 """α over the layers of CLS, the mean of all tokens, and all tokens together: branches beside each other."""
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from tokengeometry.figures import style
 from tokengeometry.figures.curves import KINDS, curve
 from tokengeometry.figures.undefined import of_branches, undefined_values
@@ -12,11 +9,18 @@ _MARKERS = {"cls": "s", "mean": "o", "averaged": "D", "pooled": "^", "concatenat
 
 
 @style.applied
-def alpha_summary_trajectories(tables: dict[str, pd.DataFrame]) -> Figure:
+def alpha_summary_trajectories(tables):
     """Draw a panel for each branch, all on the same α axis.
 
-    ``tables`` has the α table (columns layer, token, name, kind, alpha, reason) of each branch, by its label,
-    such as ``STL-10 train`` and ``STL-10 test``.
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame
+        The α table (columns layer, token, name, kind, alpha, reason) of each branch, by its label, such as
+        `STL-10 train` and `STL-10 test`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     columns = min(len(tables), 2)
     rows = -(-len(tables) // columns)
@@ -25,7 +29,7 @@ def alpha_summary_trajectories(tables: dict[str, pd.DataFrame]) -> Figure:
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for unused in grid.flat[len(tables) :]:
         unused.remove()
-    drawn: list[float] = []
+    drawn = []
     entries = {}
     for axes, (title, alpha) in zip(grid.flat, tables.items(), strict=False):
         for name, (label, colour) in KINDS.items():

@@ -1,18 +1,22 @@
 """The UMAP plane of the spatial tokens' α trajectories, coloured by cluster."""
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from tokengeometry.figures import style
 from tokengeometry.figures.undefined import tokens_without_cluster
 
 
 @style.applied
-def clusters_embedding(clusters: pd.DataFrame) -> Figure:
+def clusters_embedding(clusters):
     """Draw every clustered token in the UMAP plane.
 
-    ``clusters`` is the cluster table: columns token, umap_1, umap_2, cluster, mean_alpha, reason. Tokens
-    without a cluster are not drawn; the figure says how many they are.
+    Parameters
+    ----------
+    clusters : pandas.DataFrame
+        The cluster table: columns token, umap_1, umap_2, cluster, mean_alpha, reason. Tokens without a cluster are
+        not drawn; the figure says how many they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure = style.new_figure(style.SINGLE_COLUMN, 2.8 + 0.14 * clusters["cluster"].nunique())
     axes = figure.subplots()

@@ -1,9 +1,7 @@
 """The token grid coloured by cluster."""
 
 import numpy as np
-import pandas as pd
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -12,16 +10,20 @@ from tokengeometry.figures.undefined import tokens_without_cluster
 
 
 @style.applied
-def clusters_map(clusters: pd.DataFrame, grid: tuple[int, int]) -> Figure:
+def clusters_map(clusters, grid):
     """Draw every spatial token at its place in the image, in the colour of its cluster.
 
     Parameters
     ----------
-    clusters
+    clusters : pandas.DataFrame
         The cluster table: columns row, column (from 0), cluster, reason. Tokens without a cluster, and places
         of the grid that the table does not have, are grey and hatched.
-    grid
-        (rows, columns) of tokens.
+    grid : (int, int)
+        Rows and columns of tokens.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     rows, columns = grid
     colours = np.empty((rows, columns, 3))

@@ -4,8 +4,6 @@ import math
 
 import matplotlib
 import numpy as np
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from tokengeometry.figures import style
@@ -17,26 +15,30 @@ _PREFIX, _ALL_PREFIX = 0.08, 0.2
 
 @style.applied
 def correlation_matrices(
-    matrices: dict[int, np.ndarray],
-    prefix_tokens: list[str],
-    grid: tuple[int, int],
-    limit: float | None = None,
-) -> Figure:
+    matrices,
+    prefix_tokens,
+    grid,
+    limit=None,
+):
     """Draw the T×T matrix of every layer as a panel; all panels share one colour scale about 0.
 
     Prefix tokens are drawn wider than they are, to be seen beside hundreds of spatial tokens.
 
     Parameters
     ----------
-    matrices
-        Correlation (token, token) of each layer, NaN where undefined (hatched). Layer 0 has no prefix tokens.
-    prefix_tokens
-        Names of the tokens before the spatial ones.
-    grid
-        (rows, columns) of spatial tokens.
-    limit
+    matrices : dict of int to array, (token, token)
+        Correlation at each layer, NaN where undefined (hatched). Layer 0 has no prefix tokens.
+    prefix_tokens : sequence of str
+        Names of the tokens before the spatial ones, as in `model.json`.
+    grid : (int, int)
+        Rows and columns of spatial tokens.
+    limit : float, optional
         The colour scale goes from −limit to limit, to hold it over several figures. By default the 99.5th percentile
         of |r| off the diagonals over all layers, rounded up to a tenth.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     layers = sorted(matrices)
     spatial = grid[0] * grid[1]
@@ -76,15 +78,16 @@ def correlation_matrices(
     bar = figure.colorbar(image, ax=all_axes, extend=_extend(matrices, limit), shrink=0.8, aspect=30, pad=0.015)
     style.label_bar(figure, bar, "Pearson correlation between tokens")
     wider = f"{', '.join(prefix_tokens)}: drawn wider than one token" if prefix_tokens else ""
-    style.note(figure, ["tokens in order, row by row of the image; the numbers are its rows", wider, *_undefined(matrices)])
+    order = "tokens in order, row by row of the image; the numbers are its rows"
+    style.note(figure, [order, wider, *_undefined(matrices)])
     return figure
 
 
-def _prefix_width(prefix: int, spatial: int) -> int:
+def _prefix_width(prefix, spatial):
     return max(1, round(spatial * min(_PREFIX, _ALL_PREFIX / max(prefix, 1))))
 
 
-def _token_axis(axis: Axis, prefix_tokens: list[str], grid: tuple[int, int], width: int, labelled: bool) -> None:
+def _token_axis(axis, prefix_tokens, grid, width, labelled):
     """Name the class token, the other prefix tokens together, and some rows of the image, each at its middle."""
     rows, columns = grid
     start = len(prefix_tokens) * width - 0.5
@@ -101,31 +104,31 @@ def _token_axis(axis: Axis, prefix_tokens: list[str], grid: tuple[int, int], wid
     axis.set_tick_params(labelsize=6, length=1.5, pad=1.5, width=0.4, labelbottom=labelled, labelleft=labelled)
 
 
-def _other_name(names: set[str]) -> str:
+def _other_name(names):
     return next(iter(names)) if len(names) == 1 else "reg" if all(n.startswith("reg") for n in names) else "other"
 
 
-def _off_diagonal(matrices: dict[int, np.ndarray]) -> np.ndarray:
+def _off_diagonal(matrices):
     """All defined correlations between two different tokens, each once: (pair,)."""
     values = np.concatenate([matrix[np.tril_indices(len(matrix), -1)] for matrix in matrices.values()])
     return values[np.isfinite(values)]
 
 
-def _limit(matrices: dict[int, np.ndarray]) -> float:
+def _limit(matrices):
     values = np.abs(_off_diagonal(matrices))
     if not values.size:
         return 1.0
     return min(max(math.ceil(10 * np.quantile(values, 0.995)) / 10, 0.1), 1.0)
 
 
-def _extend(matrices: dict[int, np.ndarray], limit: float) -> str:
+def _extend(matrices, limit):
     values = _off_diagonal(matrices)
     below, above = (values < -limit).any(), (values > limit).any() or limit < 1
     return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")
 
 
-def _undefined(matrices: dict[int, np.ndarray]) -> list[str]:
-    layers_of: dict[int, list[int]] = {}
+def _undefined(matrices):
+    layers_of = {}
     for layer, matrix in sorted(matrices.items()):
         count = int(np.isnan(matrix).all(axis=1).sum())
         if count:

@@ -1,7 +1,5 @@
 """Curves over layers, taken from the table of a statistic, and how each kind of curve is drawn."""
 
-import pandas as pd
-
 from tokengeometry.figures import style
 from tokengeometry.tables import TOKENS, value_of
 
@@ -15,11 +13,20 @@ KINDS = {
 }
 
 
-def curve(table: pd.DataFrame, name: str) -> pd.Series:
-    """A statistic by layer of one curve of ``KINDS``, without the layers where it is undefined.
+def curve(table, name):
+    """A statistic by layer of one curve of `KINDS`, without the layers where it is undefined.
 
-    ``table`` is the statistic's, such as that of α. ``mean`` is over the prefix and spatial tokens that have a value
-    at that layer. The series is empty where the table has no such row.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The statistic's, such as that of α.
+    name : str
+        A key of `KINDS`. "mean" is over the prefix and spatial tokens that have a value at that layer.
+
+    Returns
+    -------
+    pandas.Series
+        Indexed by layer, ascending; empty where the table has no such row.
     """
     value = value_of(table)
     defined = table[table[value].notna()]

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from tokengeometry.figures import style
@@ -11,35 +10,40 @@ from tokengeometry.figures import style
 
 @style.applied
 def eigenspectrum_fit(
-    eigenvalues: np.ndarray,
-    floor: np.ndarray | float,
-    ranks: tuple[int, int],
-    alpha: float,
-    r2: float,
-    log_amplitude: float,
-    label: str,
+    eigenvalues,
+    floor,
+    ranks,
+    alpha,
+    r2,
+    log_amplitude,
+    label,
     *,
-    samples: int | None = None,
-    reason: str = "",
-) -> Figure:
+    samples=None,
+    reason="",
+):
     """Draw λ_j against j on log axes, the range of the fit, and λ_j = exp(log_amplitude) · j^(−alpha) in it.
 
     Parameters
     ----------
-    eigenvalues
-        (rank,) float, descending. Those that are not resolved (λ ≤ ``floor``, or rank ≥ ``samples``) are drawn
-        faint; where they are too small for the axis, or ≤ 0, a small arrow at its lower end stands for them.
-    floor
-        (rank,) or of all ranks: what is not above it is noise, in the unit of the eigenvalues. A line, where the axis
-        reaches it.
-    ranks
-        (first, last) rank of the fit, 1-based and inclusive; only resolved ranks of it were fitted.
-    alpha, r2, log_amplitude
-        The fit. A NaN ``alpha`` means that there is none: no line is drawn and the figure gives ``reason``.
-    label
-        What the spectrum is of, such as ``CLS token, layer 6``.
-    samples
+    eigenvalues : array, (rank,), descending
+        Those that are not resolved (λ ≤ `floor`, or rank ≥ `samples`) are drawn faint; where they are too small for
+        the axis, or ≤ 0, a small arrow at its lower end stands for them.
+    floor : float or array, (rank,)
+        What is not above it is noise, in the unit of the eigenvalues. A line, where the axis reaches it.
+    ranks : (int, int)
+        First and last rank of the fit, 1-based, both included; only resolved ranks of it were fitted.
+    alpha, r2, log_amplitude : float
+        The fit. A NaN `alpha` means that there is none: no line is drawn and the figure gives `reason`.
+    label : str
+        What the spectrum is of, such as `CLS token, layer 6`.
+    samples : int, optional
         Number of samples behind the covariance, whose rank is at most one less.
+    reason : str
+        Why there is no fit.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     eigenvalues = np.asarray(eigenvalues, dtype=float)
     rank = np.arange(1, len(eigenvalues) + 1)
@@ -102,7 +106,7 @@ def eigenspectrum_fit(
     return figure
 
 
-def _limits(eigenvalues: np.ndarray, resolved: np.ndarray) -> tuple[float, float]:
+def _limits(eigenvalues, resolved):
     """Ends of the λ axis: the resolved eigenvalues, and at most a decade of rounding noise under them."""
     if not resolved.any():
         noise = eigenvalues[eigenvalues > 0]

@@ -1,10 +1,6 @@
 """Mean correlation between tokens over the layers, for one branch or for several."""
 
 import math
-from collections.abc import Sequence
-
-import pandas as pd
-from matplotlib.figure import Figure
 
 from tokengeometry.figures import style
 from tokengeometry.figures.undefined import layers_in_words, of_branches
@@ -14,19 +10,23 @@ PAIRS = {"mean": "All pairs of tokens", "mean_spatial": "Spatial pairs", "mean_c
 
 
 @style.applied
-def mean_correlation(tables: dict[str, pd.DataFrame], branches: Sequence[str] | None = None) -> Figure:
-    """Draw the mean over pairs of tokens of their correlation: a panel for each kind of pair, a line for each branch.
+def mean_correlation(tables, branches=None):
+    """Draw the mean over pairs of tokens of their correlation: a panel a kind of pair, a line a branch.
 
     A kind of pair that no branch has, as in models without a CLS token, has no panel.
 
     Parameters
     ----------
-    tables
-        The correlation table (columns layer, those of ``PAIRS``, undefined_tokens) of each branch, by its label,
-        such as ``CIFAR-10 train``.
-    branches
-        All labels of the study in their order, which decides the colours (``style.branch_style``); the labels
-        of ``tables`` by default.
+    tables : dict of str to pandas.DataFrame
+        The correlation table (columns layer, those of `PAIRS`, undefined_tokens) of each branch, by its label, such as
+        `CIFAR-10 train`.
+    branches : sequence of str, optional
+        All labels of the study in their order, which decides the colours (`style.branch_style`); by default those of
+        `tables`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     branches = list(tables) if branches is None else branches
     drawn = [
@@ -49,7 +49,7 @@ def mean_correlation(tables: dict[str, pd.DataFrame], branches: Sequence[str] | 
     return figure
 
 
-def _undefined_tokens(table: pd.DataFrame) -> list[str]:
+def _undefined_tokens(table):
     missing = table[table["undefined_tokens"] > 0]
     return [
         f"{layers_in_words(list(rows['layer']))}: {int(count)} constant tokens left out"

@@ -1,14 +1,9 @@
 """A statistic of every spatial token at its place in the image, a panel for each layer."""
 
-from types import ModuleType
-from typing import Literal
-
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LogNorm
-from matplotlib.figure import Figure
+from matplotlib.colors import LogNorm
 
 from tokengeometry.figures import style
 from tokengeometry.figures.undefined import layers_in_words, undefined_values
@@ -17,28 +12,32 @@ from tokengeometry.tables import value_of
 
 @style.applied
 def statistic_maps(
-    table: pd.DataFrame,
-    grid: tuple[int, int],
-    statistic: ModuleType,
-    scale: Literal["shared", "layer"] = "shared",
-) -> Figure:
+    table,
+    grid,
+    statistic,
+    scale="shared",
+):
     """Draw it on the token grid for every layer, in logarithmic colour scales.
 
     Parameters
     ----------
-    table
-        The statistic's table: columns layer, kind, row, column (from 0), the value, reason. Spatial rows are drawn,
-        those with an empty value hatched.
-    grid
-        (rows, columns) of tokens.
-    statistic
-        A module of `tokengeometry.geometry.statistics`.
-    scale
-        ``shared``: one scale for all layers, which compares them, but for layer 0: pixels have other values than
-        what a model makes of them, and have a scale and colours of their own. ``layer``: a scale for each layer,
-        which shows where in the image it is high in layers that hardly vary. A scale runs from the 1st to the 99th
+    table : pandas.DataFrame
+        The statistic's: columns layer, kind, row, column (from 0), the value, reason. Spatial rows are drawn, those
+        with an empty value hatched.
+    grid : (int, int)
+        Rows and columns of tokens.
+    statistic : module
+        Of `tokengeometry.geometry.statistics`.
+    scale : {"shared", "layer"}
+        "shared": one scale for all layers, which compares them, but for layer 0: pixels have other values than what
+        a model makes of them, and have a scale and colours of their own. "layer": a scale for each layer, which
+        shows where in the image it is high in layers that hardly vary. A scale runs from the 1st to the 99th
         percentile of its values, so that a few extreme tokens do not take it. The title of a panel gives its
         own 1st and 99th percentile either way.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     value = value_of(table)
     spatial = table[table["kind"] == "spatial"]
@@ -88,19 +87,19 @@ def statistic_maps(
     return figure
 
 
-def _apart_from_pixels(layers: list[int]) -> list[list[int]]:
+def _apart_from_pixels(layers):
     return [own for own in ([layer for layer in layers if layer == 0], [layer for layer in layers if layer]) if own]
 
 
-def _colours(layer: int, bars: int) -> Colormap:
+def _colours(layer, bars):
     return matplotlib.colormaps[style.PIXELS_MAP if layer == 0 and bars > 1 else style.ALPHA_MAP]
 
 
-def _plain(value: float) -> str:
+def _plain(value):
     return f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
 
 
-def _limits(values: pd.Series) -> tuple[float, float]:
+def _limits(values):
     values = values[values > 0]
     if values.empty:
         return 1.0, 3.0
@@ -108,6 +107,6 @@ def _limits(values: pd.Series) -> tuple[float, float]:
     return (low, high) if high > low else (low / 1.01, high * 1.01)
 
 
-def _extend(values: pd.Series, norm: LogNorm) -> str:
+def _extend(values, norm):
     below, above = (values < norm.vmin).any(), (values > norm.vmax).any()
     return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")

@@ -1,10 +1,6 @@
 """A statistic over the layers: each cluster of spatial tokens, the CLS token, and all tokens together."""
 
 import math
-from types import ModuleType
-
-import pandas as pd
-from matplotlib.figure import Figure
 
 from tokengeometry.figures import style
 from tokengeometry.figures.curves import KINDS, curve
@@ -13,25 +9,29 @@ from tokengeometry.tables import TOGETHER, TOKENS, value_of
 
 
 @style.applied
-def statistic_trajectories(table: pd.DataFrame, clusters: pd.DataFrame, statistic: ModuleType) -> Figure:
+def statistic_trajectories(table, clusters, statistic):
     """Draw it (log axis) over layers: the mean of each cluster in a band, CLS, pooled and concatenated.
 
     Parameters
     ----------
-    table
-        The statistic's table of one branch: columns layer, token, name, kind, the value, reason. Where it is empty
-        the means and bands are over the tokens that have one, and the figure says so.
-    clusters
+    table : pandas.DataFrame
+        The statistic's, of one branch: columns layer, token, name, kind, the value, reason. Where it is empty the
+        means and bands are over the tokens that have one, and the figure says so.
+    clusters : pandas.DataFrame
         The cluster table of the same branch: columns token, cluster, reason. Spatial tokens without a cluster
         are in no curve, and the figure says how many they are.
-    statistic
-        A module of `tokengeometry.geometry.statistics`.
+    statistic : module
+        Of `tokengeometry.geometry.statistics`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     value = value_of(table)
     members = clusters["cluster"].dropna().astype(int).value_counts()
     figure = style.new_figure(style.SINGLE_COLUMN, 2.65 + 0.14 * math.ceil((len(members) + 3) / 2))
     axes = figure.subplots()
-    drawn: list[float] = []
+    drawn = []
 
     spatial = table[(table["kind"] == "spatial") & table[value].notna()]
     spatial = spatial.merge(clusters[["token", "cluster"]].dropna(), on="token")

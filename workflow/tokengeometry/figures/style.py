@@ -7,16 +7,12 @@ The split is told by the line: test is solid, train is dashed.
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import matplotlib
 import matplotlib.style
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -93,16 +89,24 @@ _RC = {
 applied = matplotlib.style.context(["default", _RC])
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of ``width`` × ``height`` inches that belongs to no window and to no pyplot state."""
+def new_figure(width, height):
+    """A figure that belongs to no window and to no pyplot state.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     return Figure(figsize=(width, height), layout="constrained")
 
 
 @applied
-def save(
-    figure: Figure, branches: Sequence[tuple[str, str, str, int]], png_path: str | Path, svg_path: str | Path
-) -> None:
-    """Say under ``figure`` what it is of, write it as a bitmap (200 dpi) and as vectors, then release what it holds.
+def save(figure, branches, png_path, svg_path):
+    """Say under a figure what it is of, write it as a bitmap (200 dpi) and as vectors, then release what it holds.
 
     The same figure gives the same bytes: no date, no software version, identifiers from a fixed salt.
     Directories are created where they are missing. The files' own title says what the figure is of, too.
@@ -130,8 +134,18 @@ def save(
     figure.clear()
 
 
-def in_words(branches: Sequence[tuple[str, str, str, int]]) -> str:
-    """Branches (model, data set, split, N) as ``MODEL · DATASET SPLIT (N = 2,000 images)``, a model's together."""
+def in_words(branches):
+    """Branches as `MODEL · DATASET SPLIT (N = 2,000 images)`, a model's together.
+
+    Parameters
+    ----------
+    branches : sequence of (str, str, str, int)
+        As of `save`; those of a model, and of its data set, one after another.
+
+    Returns
+    -------
+    str
+    """
     words = []
     for model, of_model in groupby(branches, key=lambda branch: branch[0]):
         datasets = [
@@ -142,13 +156,31 @@ def in_words(branches: Sequence[tuple[str, str, str, int]]) -> str:
     return "; ".join(words)
 
 
-def name_branches(figure: Figure, branches: Sequence[tuple[str, str, str, int]]) -> None:
-    """Say what ``figure`` is of, as the last line of its small print; ``branches`` as of `in_words`."""
+def name_branches(figure, branches):
+    """Say what a figure is of, as the last line of its small print.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    branches : sequence of (str, str, str, int)
+        As of `save`.
+    """
     note(figure, [in_words(branches)])
 
 
-def cluster_colour(cluster: int) -> tuple[float, float, float]:
-    """RGB in 0…1 of a cluster, numbered from 1; beyond four the hues return darker, then lighter."""
+def cluster_colour(cluster):
+    """The colour of a cluster; beyond four the hues return darker, then lighter.
+
+    Parameters
+    ----------
+    cluster : int
+        From 1.
+
+    Returns
+    -------
+    (float, float, float)
+        RGB in 0…1.
+    """
     round_, hue = divmod(int(cluster) - 1, len(_CLUSTERS))
     colour = np.array(to_rgb(_CLUSTERS[hue]))
     if round_ == 0:
@@ -158,12 +190,22 @@ def cluster_colour(cluster: int) -> tuple[float, float, float]:
     return tuple((colour + max(strength, 0.5) * (target - colour)).tolist())
 
 
-def branch_style(label: str, branches: Sequence[str]) -> dict:
-    """Colour, marker and line style of one branch among all ``branches`` of the study.
+def branch_style(label, branches):
+    """Colour, marker and line style of one branch.
 
-    A label is the data set and then, as its last word, the split: ``STL-10 train``. The colour and the marker
-    tell the data set, by its position among those of ``branches``: give the same list to every figure of a
-    study. The line tells the split.
+    The colour and the marker tell the data set, by its position among those of `branches`. The line tells the split.
+
+    Parameters
+    ----------
+    label : str
+        The data set and then, as its last word, the split: `STL-10 train`.
+    branches : sequence of str
+        The labels of all branches of the study: give the same to every figure of a study.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of matplotlib's `plot`.
     """
     dataset, split = _dataset_and_split(label)
     datasets = list(dict.fromkeys(_dataset_and_split(branch)[0] for branch in branches))
@@ -177,16 +219,34 @@ def branch_style(label: str, branches: Sequence[str]) -> dict:
     }
 
 
-def split_line(split: str, splits: Sequence[str] = ()) -> str | tuple:
-    """Line style of a split: test is solid, train is dashed, any other by its position among ``splits``."""
+def split_line(split, splits=()):
+    """Line style of a split: test is solid, train is dashed, any other by its position.
+
+    Parameters
+    ----------
+    split : str
+    splits : sequence of str
+        All of the study.
+
+    Returns
+    -------
+    str or tuple
+        As matplotlib takes it.
+    """
     if split in _SPLITS:
         return _SPLITS[split]
     others = list(dict.fromkeys(name for name in splits if name and name not in _SPLITS))
     return _OTHER_SPLITS[others.index(split) % len(_OTHER_SPLITS)] if split in others else "-"
 
 
-def layer_axis(axes: Axes, layers: Iterable[int]) -> None:
-    """Make the x axis one of integer layers: all of them labelled where there is room, else every nth."""
+def layer_axis(axes, layers):
+    """Make the x axis one of integer layers: all of them labelled where there is room, else every nth.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    layers : iterable of int
+    """
     layers = sorted({int(layer) for layer in layers})
     axes.set_xlim(layers[0] - 0.5, layers[-1] + 0.5)
     step = math.ceil(len(layers) / 13)
@@ -196,15 +256,32 @@ def layer_axis(axes: Axes, layers: Iterable[int]) -> None:
     axes.set_xlabel("Layer (0: image patches)" if layers[0] == 0 else "Layer")
 
 
-def alpha_axis(axis: Axis, low: float, high: float) -> None:
-    """Plain numbers (1, 1.5, 2, 3, …) as ticks of an ``axis`` that spans ``low`` to ``high`` on a log scale."""
+def alpha_axis(axis, low, high):
+    """Plain numbers (1, 1.5, 2, 3, …) as ticks of a log axis.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+    low, high : float
+        What it spans.
+    """
     axis.set_major_locator(FixedLocator(_plain_log_ticks(low, high)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def alpha_limits(values: Iterable[float]) -> tuple[float, float]:
-    """Limits of a log axis around all finite positive ``values``, with a small margin; (1, 3) if there are none."""
+def alpha_limits(values):
+    """Limits of a log axis around all finite positive values, with a small margin.
+
+    Parameters
+    ----------
+    values : iterable of float
+
+    Returns
+    -------
+    low, high : float
+        1 and 3 if there are no such values.
+    """
     values = np.asarray(list(values), dtype=float)
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size:
@@ -213,10 +290,16 @@ def alpha_limits(values: Iterable[float]) -> tuple[float, float]:
     return float(values.min() / margin), float(values.max() * margin)
 
 
-def note(figure: Figure, sentences: Iterable[str]) -> None:
-    """Add small print under everything: what is undefined, what a band means. A line, or more, for each sentence.
+def note(figure, sentences):
+    """Add small print under everything: what is undefined, what a band means.
 
     The figure grows by the height of the text, so that the axes keep theirs.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    sentences : iterable of str
+        A line, or more, for each; none for an empty one.
     """
     size, spacing = 6.5, 1.25
     width, height = figure.get_size_inches()
@@ -229,31 +312,66 @@ def note(figure: Figure, sentences: Iterable[str]) -> None:
         figure.supxlabel(words, x=0.02, ha="left", fontsize=size, color=ANNOTATION, linespacing=spacing)
 
 
-def label_bar(figure: Figure, bar: Colorbar, words: str) -> None:
-    """Label a colour bar, in as many lines as the height of ``figure`` asks for."""
+def label_bar(figure, bar, words):
+    """Label a colour bar, in as many lines as the height of its figure asks for.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    bar : matplotlib.colorbar.Colorbar
+    words : str
+    """
     characters = int(figure.get_size_inches()[1] * 72 / (8 * 0.62))
     bar.set_label("\n".join(textwrap.wrap(words, characters)))
     bar.outline.set_linewidth(0.5)
 
 
-def hatch_undefined(axes: Axes, corner: tuple[float, float], size: tuple[float, float]) -> None:
+def hatch_undefined(axes, corner, size):
     """Hatch the area behind an image in which what is undefined is transparent.
 
-    ``corner`` (x, y) is the smallest of it, ``size`` its (width, height), in data coordinates.
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    corner : (float, float)
+        The smallest x and y of the area, in data coordinates.
+    size : (float, float)
+        Its width and height.
     """
     axes.add_patch(Rectangle(corner, *size, zorder=-1, **UNDEFINED_AREA))
 
 
-def panel_columns(panels: int) -> int:
-    """Number of columns that lays ``panels`` out nearly square, a little wide, with few empty places."""
+def panel_columns(panels):
+    """Number of columns that lays panels out nearly square, a little wide, with few empty places.
+
+    Parameters
+    ----------
+    panels : int
+
+    Returns
+    -------
+    int
+    """
     candidates = range(math.ceil(math.sqrt(panels)), math.ceil(math.sqrt(1.8 * panels)) + 1)
     return min(candidates, key=lambda columns: (-panels % columns, columns))
 
 
-def panels(count: int, aspect: float, bars: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` equal image panels with room for colour bars.
+def panels(count, aspect, bars=1):
+    """A figure of equal image panels with room for colour bars.
 
-    ``aspect`` is a panel's height over its width. Returns the figure and its ``count`` axes, row by row.
+    Parameters
+    ----------
+    count : int
+        Of panels.
+    aspect : float
+        A panel's height over its width.
+    bars : int
+        Of colour bars beside each other.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    all_axes : list of matplotlib.axes.Axes
+        `count` of them, row by row.
     """
     columns = panel_columns(count)
     rows = math.ceil(count / columns)
@@ -266,12 +384,12 @@ def panels(count: int, aspect: float, bars: int = 1) -> tuple[Figure, list[Axes]
     return figure, list(grid.flat[:count])
 
 
-def _dataset_and_split(label: str) -> tuple[str, str]:
+def _dataset_and_split(label):
     dataset, _, split = label.rpartition(" ")
     return (dataset, split) if dataset else (label, "")
 
 
-def _plain_log_ticks(low: float, high: float) -> list[float]:
+def _plain_log_ticks(low, high):
     for steps in (
         (1,),
         (1, 3),

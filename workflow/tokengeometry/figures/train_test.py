@@ -1,8 +1,6 @@
 """α on the train split against α on the test split of one data set."""
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -18,14 +16,18 @@ _LINES = {
 
 
 @style.applied
-def train_test(alpha_train: pd.DataFrame, alpha_test: pd.DataFrame) -> Figure:
+def train_test(alpha_train, alpha_test):
     """Draw both splits' curves over the layers, and α of every token and layer, train against test.
 
     Parameters
     ----------
-    alpha_train, alpha_test
+    alpha_train, alpha_test : pandas.DataFrame
         The α tables of the two splits: columns layer, token, name, kind, alpha. The scatter has the tokens and
         layers that have an α in both; the one with the largest difference is ringed and named.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.55)
     left, right = figure.subplots(1, 2, width_ratios=[1.12, 1])
@@ -42,8 +44,8 @@ def train_test(alpha_train: pd.DataFrame, alpha_test: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_curves(figure: Figure, axes: Axes, splits: dict[str, pd.DataFrame]) -> None:
-    drawn: list[float] = []
+def _draw_curves(figure, axes, splits):
+    drawn = []
     entries = []
     for name, (label, colour) in KINDS.items():
         found = False
@@ -65,7 +67,7 @@ def _draw_curves(figure: Figure, axes: Axes, splits: dict[str, pd.DataFrame]) ->
     figure.legend(handles=entries, loc="outside upper center", ncols=3)
 
 
-def _draw_scatter(figure: Figure, axes: Axes, pairs: pd.DataFrame) -> None:
+def _draw_scatter(figure, axes, pairs):
     limits = style.alpha_limits([*pairs["alpha_train"], *pairs["alpha_test"]])
     axes.plot(limits, limits, color="0.6", linewidth=0.7, zorder=1)
     if len(pairs):

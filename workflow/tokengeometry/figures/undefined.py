@@ -2,18 +2,27 @@
 
 import re
 
-import pandas as pd
-
 from tokengeometry.tables import TOGETHER, value_of
 
 
-def undefined_values(table: pd.DataFrame, kinds: tuple[str, ...], name: str = "α") -> list[str]:
+def undefined_values(table, kinds, name="α"):
     """One sentence for each run of layers that miss the same values for the same reason.
 
-    ``table`` is that of the statistic of this ``name``; only rows of these ``kinds`` are looked at.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The statistic's: columns layer, kind, the value, reason.
+    kinds : sequence of str
+        Only rows of these kinds are looked at.
+    name : str
+        Of the statistic, in sentences.
+
+    Returns
+    -------
+    list of str
     """
     value = value_of(table)
-    sentences: dict[str, list[int]] = {}
+    sentences = {}
     tokens = table[table["kind"].isin([kind for kind in kinds if kind in ("prefix", "spatial")])]
     for layer, rows in tokens.groupby("layer"):
         missing = rows[rows[value].isna()]
@@ -28,20 +37,39 @@ def undefined_values(table: pd.DataFrame, kinds: tuple[str, ...], name: str = "�
     return [f"{layers_in_words(layers)}: {what}" for what, layers in sentences.items()]
 
 
-def tokens_without_cluster(clusters: pd.DataFrame) -> str:
-    """How many tokens are in no cluster, and why; empty when every token is in one."""
+def tokens_without_cluster(clusters):
+    """How many tokens are in no cluster, and why.
+
+    Parameters
+    ----------
+    clusters : pandas.DataFrame
+        The cluster table: columns cluster, reason.
+
+    Returns
+    -------
+    str
+        Empty when every token is in one.
+    """
     missing = clusters[clusters["cluster"].isna()]
     if not len(missing):
         return ""
     return f"{len(missing)} of {len(clusters)} tokens in no cluster{_reasons(missing)}"
 
 
-def of_branches(sentences: dict[str, list[str]]) -> list[str]:
-    """The sentences of several branches, by their labels, each said once with the branches it holds for.
+def of_branches(sentences):
+    """The sentences of several branches, each said once with the branches it holds for.
 
-    A sentence that holds for every branch is said without their labels.
+    Parameters
+    ----------
+    sentences : dict of str to list of str
+        Those of each branch, by its label.
+
+    Returns
+    -------
+    list of str
+        One that holds for every branch is said without their labels.
     """
-    labels_of: dict[str, list[str]] = {}
+    labels_of = {}
     for label, own in sentences.items():
         for sentence in own:
             labels_of.setdefault(sentence, []).append(label)
@@ -51,10 +79,19 @@ def of_branches(sentences: dict[str, list[str]]) -> list[str]:
     ]
 
 
-def layers_in_words(layers: list[int]) -> str:
-    """``layer 0``, or ``layers 0, 3–12``."""
+def layers_in_words(layers):
+    """Layers as `layer 0`, or `layers 0, 3–12`.
+
+    Parameters
+    ----------
+    layers : sequence of int
+
+    Returns
+    -------
+    str
+    """
     layers = sorted(set(layers))
-    runs: list[list[int]] = []
+    runs = []
     for layer in layers:
         if runs and layer == runs[-1][-1] + 1:
             runs[-1].append(layer)
@@ -64,9 +101,9 @@ def layers_in_words(layers: list[int]) -> str:
     return ("layer " if len(layers) == 1 else "layers ") + ", ".join(words)
 
 
-def _reasons(rows: pd.DataFrame) -> str:
+def _reasons(rows):
     """The different reasons in brackets; those that differ in a leading number only are one, with its range."""
-    numbers: dict[str, list[int]] = {}
+    numbers = {}
     for reason in {str(reason) for reason in rows["reason"].dropna() if str(reason)}:
         number, words = re.fullmatch(r"(\d* ?)(.*)", reason, re.DOTALL).groups()
         numbers.setdefault(words, []).extend([int(number)] if number.strip() else [])
@@ -74,7 +111,7 @@ def _reasons(rows: pd.DataFrame) -> str:
     return f" ({', '.join(reasons)})" if reasons else ""
 
 
-def _span(numbers: list[int]) -> str:
+def _span(numbers):
     if not numbers:
         return ""
     low, high = min(numbers), max(numbers)

@@ -397,7 +397,18 @@ def write(path, parts, count, differences=None, /, *, device="cpu", threads=1, *
 
 
 def save(path, eigenvalues, floor, samples, /, **attributes):
-    """Write the store of `write` from what `spectrum` found of so many samples."""
+    """Write the store of `write` from what `spectrum` found.
+
+    Parameters
+    ----------
+    path : path
+        The store to make.
+    eigenvalues, floor : array, (rank,), float64
+    samples : int
+        How many samples they are of.
+    **attributes
+        Kept with the store.
+    """
     with zarr_store.create(path, samples=samples, **attributes) as store:
         store.write("eigenvalues", eigenvalues, ("rank",))
         store.write("floor", floor, ("rank",))

@@ -48,7 +48,17 @@ class Moments:
     norms: np.ndarray | None = None
 
     def merge(self, other):
-        """The moments of both sets of samples together."""
+        """The moments of both sets of samples together.
+
+        Parameters
+        ----------
+        other : Moments
+            Of other samples of the same tokens; `norms` of them stand behind.
+
+        Returns
+        -------
+        Moments
+        """
         count = self.count + other.count
         step = other.mean - self.mean
         weight = self.count * other.count / count
@@ -190,7 +200,12 @@ class Accumulator:
         self._sums = None
 
     def add(self, batch):
-        """Take in samples: an array or a torch tensor, (sample, token, feature), of any float dtype."""
+        """Take in samples.
+
+        Parameters
+        ----------
+        batch : array or torch tensor, (sample, token, feature), of any float dtype
+        """
         if str(self._device) == "cpu":
             batch = np.asarray(batch)
             first = batch[0].astype(np.float64)
@@ -208,6 +223,10 @@ class Accumulator:
 
     def moments(self):
         """The moments of all samples so far; nothing can be added after it.
+
+        Returns
+        -------
+        Moments
 
         Raises
         ------
@@ -244,7 +263,20 @@ def accumulate(batches, *, device="cpu", threads=1):
 
 
 def batches(store, *, batch_bytes=BATCH_BYTES):
-    """An activation store's samples in batches of whole chunks, about `batch_bytes` each in float32."""
+    """An activation store's samples in batches of whole chunks.
+
+    Parameters
+    ----------
+    store : open store
+        Of activations.
+    batch_bytes : int
+        About the size of a batch in float32.
+
+    Yields
+    ------
+    array, (sample, token, feature)
+        In the store's dtype.
+    """
     activations = store["activations"]
     chunk = activations.chunks[0]
     step = max(1, batch_rows(*activations.shape[1:], batch_bytes=batch_bytes) // chunk) * chunk
@@ -253,7 +285,17 @@ def batches(store, *, batch_bytes=BATCH_BYTES):
 
 
 def write(path, moments, /, **attributes):
-    """Write moments as a store."""
+    """Write moments as a store.
+
+    Parameters
+    ----------
+    path : path
+        The store to make, with an array for each attribute of `Moments`.
+    moments : Moments
+        With all that may be None.
+    **attributes
+        Kept with the store.
+    """
     with zarr_store.create(path, samples=moments.count, **attributes) as store:
         store.write("mean", moments.mean, ("token", "feature"))
         store.write("scatter", moments.scatter, ("token", "feature", "other_feature"))
@@ -263,7 +305,17 @@ def write(path, moments, /, **attributes):
 
 
 def token_blocks(store):
-    """Slices of tokens that are one chunk of the scatter."""
+    """Slices of tokens that are one chunk of the scatter.
+
+    Parameters
+    ----------
+    store : open store
+        Of moments.
+
+    Yields
+    ------
+    slice
+    """
     scatter = store["scatter"]
     for start in range(0, len(scatter), scatter.chunks[0]):
         yield slice(start, start + scatter.chunks[0])

@@ -49,17 +49,40 @@ class EightBit:
         return cls(tuple(summaries[0]["step"]), grey / samples, colour / samples) if grey + colour else None
 
     def bounds(self):
-        """The least and the most along any direction in which images differ: grey ones only in grey."""
+        """The least and the most along any direction in which images differ: grey ones only in grey.
+
+        Returns
+        -------
+        smallest, largest : float
+        """
         squares = np.square(self.step)
         least = self.colour * squares.min() if self.colour else self.grey * squares.sum()
         return least / 12, (self.grey * squares.sum() + self.colour * squares.max()) / 12
 
     def variances(self, features):
-        """Of every feature of a patch, ordered (channel, row, column): (feature,)."""
+        """Of every feature of a patch, ordered (channel, row, column).
+
+        Parameters
+        ----------
+        features : int
+
+        Returns
+        -------
+        array, (feature,)
+        """
         return np.repeat(np.square(self.step) / 12 * (self.grey + self.colour), features // len(self.step))
 
     def along(self, vectors):
-        """Along directions, (..., feature, rank) to (..., rank)."""
+        """Along directions.
+
+        Parameters
+        ----------
+        vectors : array, (..., feature, rank)
+
+        Returns
+        -------
+        array, (..., rank)
+        """
         channels = vectors.reshape(*vectors.shape[:-2], len(self.step), -1, vectors.shape[-1])
         channels = channels * np.asarray(self.step)[:, None, None]
         shared = np.square(channels.sum(axis=-3)).sum(axis=-2)
@@ -98,6 +121,10 @@ class Noise:
         dtypes : iterable of str
         differences : open store, optional
             As of `tokengeometry.activations.measured_noise.write`.
+
+        Returns
+        -------
+        Noise
         """
         images = EightBit.of([part.attributes.get("eight_bit") for part in parts])
         return cls(dtypes, images, None if differences is None else differences["difference"][:])
@@ -118,7 +145,17 @@ class Noise:
         return found if self.images is None else found + self.images.variances(mean_square.shape[-1])
 
     def bounds(self, mean_square):
-        """The least and the most along any direction, but for the measured noise; as of `variances`."""
+        """The least and the most along any direction, but for the measured noise.
+
+        Parameters
+        ----------
+        mean_square : array, (..., feature)
+            As of `variances`.
+
+        Returns
+        -------
+        smallest, largest : float
+        """
         rounding = self._rounding(mean_square)
         least, most = (0.0, 0.0) if self.images is None else self.images.bounds()
         return least + rounding.min(), most + rounding.max()
@@ -185,7 +222,18 @@ class Noise:
         return found
 
     def along_unmeasured(self, vectors, mean_square):
-        """As `along`, but for the measured noise."""
+        """As `along`, but for the measured noise, and of any leading axes.
+
+        Parameters
+        ----------
+        vectors : array, (..., feature, rank)
+        mean_square : array, (..., feature)
+            The mean of x².
+
+        Returns
+        -------
+        array, (..., rank)
+        """
         found = np.einsum("...f,...fr->...r", self._rounding(mean_square), np.square(vectors))
         return found if self.images is None else found + self.images.along(vectors)
 

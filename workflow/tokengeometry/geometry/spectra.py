@@ -59,7 +59,12 @@ class PooledScatter:
         self.count = 0
 
     def add(self, moments):
-        """Take in the moments of a block of tokens."""
+        """Take in the moments of a block of tokens.
+
+        Parameters
+        ----------
+        moments : tokengeometry.geometry.moments.Moments
+        """
         tokens = len(moments.mean)
         total = moments.count * tokens
         mean = moments.mean.mean(axis=0)

@@ -22,11 +22,38 @@ SLABS_BYTES = 2**33
 
 
 def chunk_length(shape, dtype, chunk_bytes=CHUNK_BYTES):
-    """How many entries of the first axis fill a chunk of about `chunk_bytes` (at least one)."""
+    """How many entries of the first axis fill a chunk.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array, with at least one axis.
+    dtype : numpy dtype
+    chunk_bytes : int
+        About the size of a chunk.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     row = math.prod(shape[1:]) * np.dtype(dtype).itemsize
     return max(1, min(shape[0], chunk_bytes // max(1, row)))
 
 
 def batch_rows(tokens, features, *, batch_bytes=BATCH_BYTES):
-    """How many samples make a batch of about `batch_bytes` in float32 (at least one)."""
+    """How many samples make a batch.
+
+    Parameters
+    ----------
+    tokens, features : int
+        Of a sample.
+    batch_bytes : int
+        About the size of a batch in float32.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     return max(1, batch_bytes // (4 * tokens * features))

@@ -67,7 +67,15 @@ class _Writer:
         )
 
     def write(self, name, values, dims):
-        """A new array with these values; `values` is anything numpy takes, `dims` its dimension names."""
+        """A new array with these values.
+
+        Parameters
+        ----------
+        name : str
+        values : array-like
+        dims : tuple of str
+            Dimension names, as xarray reads them.
+        """
         values = np.asarray(values)
         self.create(name, values.shape, values.dtype, dims)[...] = values
 
@@ -180,6 +188,16 @@ def create(path, /, **attributes):
 def open_store(path):
     """A complete store, for reading.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    reader
+        `reader["name"]` is an array that is read as it is sliced, `reader.attributes` a dict, and `"name" in reader`
+        says whether there is one.
+
     Raises
     ------
     StudyError
@@ -218,6 +236,10 @@ def _chunks_present(folder):
 
 def verify(path):
     """Read every chunk of a store.
+
+    Parameters
+    ----------
+    path : path
 
     Raises
     ------

@@ -9,7 +9,7 @@ LABEL : str
 SETTINGS : str, optional
     The section of the configuration whose keys its function takes as keyword arguments; none without it.
 TABLE : str, optional
-    The name of its table, without ``.csv``; by default the module's.
+    The name of its table, without `.csv`; by default the module's.
 
 and one of two functions, which return a dict of named arrays. The first is what figures show; it is NaN where the
 statistic is undefined, and "reason", an array of str, may say why.
@@ -21,7 +21,7 @@ of_spectrum(eigenvalues, floor, samples, **settings)
 of_moments(moments, **settings)
     moments : `tokengeometry.geometry.moments.Moments` of all parts, without scatter. The arrays are (token,).
 
-The key ``statistics`` of the configuration names the modules to use.
+The key `statistics` of the configuration names the modules to use.
 """
 
 import difflib
@@ -31,13 +31,27 @@ from tokengeometry.errors import StudyError
 
 
 def names():
-    """The names of all statistics, sorted."""
+    """The names of all statistics.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in modules if name.isidentifier() and not name.startswith("_"))
 
 
 def load(name):
     """The module of a statistic.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    module
 
     Raises
     ------
@@ -61,5 +75,20 @@ def load(name):
 
 
 def table_of(name):
-    """The name of a statistic's table, without ``.csv``."""
+    """The name of a statistic's table, without `.csv`.
+
+    Parameters
+    ----------
+    name : str
+        Of its module.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    StudyError
+        As of `load`.
+    """
     return getattr(load(name), "TABLE", name)
