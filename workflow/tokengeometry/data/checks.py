@@ -43,8 +43,9 @@ def _check(class_name: str, arguments: Mapping, samples: int, description: Path)
     if (made.get("class"), made.get("arguments")) != (class_name, arguments):
         if class_name in USERS_FOLDERS:
             class_folders(root)
-        elif "root" in arguments and "download" not in parameters_of(class_name) and not root.is_dir():
-            raise StudyError(f"{root.absolute()} is no folder: name the one with the files of {class_name}")
+        elif "root" in arguments and not root.is_dir():
+            leave = ", or leave root out to have them downloaded" if "download" in parameters_of(class_name) else ""
+            raise StudyError(f"{root.absolute()} is no folder: name the one with the files of {class_name}{leave}")
     elif class_name in USERS_FOLDERS and samples > made["images"]:
         now = len(pictures(root, arguments.get("extensions"), allow_empty=True).files)
         if now != made["images"]:

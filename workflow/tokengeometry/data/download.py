@@ -1,32 +1,42 @@
-"""Fetching the files of torchvision's data set classes: the only code of theirs that needs the network."""
+"""Fetching the files of torchvision's data set classes: the only code of theirs that needs the network.
+
+Many classes take an unpacked folder for whole because it is there. So they download into ``download.partial`` in the
+data set's folder. Once torchvision has opened what is there it becomes ``download``, and its files move to where they
+belong; the next fetch ends a move that was cut short.
+"""
 
 import contextlib
-import fcntl
 import http.client
 import logging
 import os
 import queue
+import shutil
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torchvision.datasets.utils import calculate_md5
 
 from tokengeometry.data.checksums import Archive, archives_of, damaged_idx_files, is_verified_when_opened
 from tokengeometry.data.debian import place_fashion_mnist
 from tokengeometry.data.images import image_at
-from tokengeometry.data.journal import journal, undo
 from tokengeometry.data.signatures import check_arguments, parameters_of
 from tokengeometry.data.splits import open_split
-from tokengeometry.data.torchvision_classes import ABSENT, class_named, construct, folder_of
+from tokengeometry.data.torchvision_classes import ABSENT, class_named, construct
 from tokengeometry.errors import StudyError, in_one_line
 
 _LOG = logging.getLogger(__name__)
+
+PARTIAL = "download.partial"
+WHOLE = "download"
+# What else the workflow has in a data set's folder.
+_OURS = {PARTIAL, WHOLE, ".lock", "splits"}
 
 _UNREACHABLE = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 
@@ -47,7 +57,7 @@ def fetch(
     arguments_by_split
         Keyword arguments of the constructor, by the name of the split.
     root
-        Folder for the files of classes that take ``root`` and were given none.
+        The data set's folder, for the files of classes that take ``root`` and were given none.
     timeout
         Seconds to wait for a server's answer, and for each later piece of it.
     white
@@ -57,8 +67,9 @@ def fetch(
     -------
     Number of images of every split.
 
-    Files already there are used. Otherwise torchvision downloads and verifies them; where the
-    network fails, Fashion-MNIST comes from Debian's package, and torchvision verifies that too.
+    Files already there are used; below a ``root`` of the arguments' own nothing else is done. Otherwise torchvision
+    downloads and verifies them; where the network fails, Fashion-MNIST comes from Debian's package, and torchvision
+    verifies that too.
     The first image of every split is read, so that a class without images fails here.
 
     Raises
@@ -71,9 +82,12 @@ def fetch(
     for arguments in arguments_by_split.values():
         check_arguments(class_name, arguments)
     counts = {}
-    with _alone_in(_written(dataset_class, arguments_by_split.values(), root)):
+    folder = Path(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Splits, and studies, share what is in it.
+    with FileLock(folder / ".lock"):
         for split, arguments in arguments_by_split.items():
-            dataset = _present(dataset_class, arguments, root, timeout, white)
+            dataset = _present(dataset_class, arguments, folder, timeout, white)
             if len(dataset) == 0:
                 raise StudyError(f"{class_name}: split {split!r} has no images")
             image_at(dataset, 0)
@@ -81,54 +95,28 @@ def fetch(
     return counts
 
 
-def _written(dataset_class: type, arguments_of_splits: Iterable[Mapping], root: str | Path) -> list[Path]:
-    """The folders that other processes may write at the same time, in one order for all of them."""
-    folders = {Path(root).resolve()}
-    if _needs_journal(dataset_class):
-        # Several data sets may have the same folder of the user's.
-        folders.update(folder_of(arguments, root).resolve() for arguments in arguments_of_splits)
-    return sorted(folders)
-
-
-@contextlib.contextmanager
-def _alone_in(folders: Sequence[Path]) -> Iterator[None]:
-    """Wait for other processes that fetch into the same folders: splits share their archives."""
-    with contextlib.ExitStack() as locks:
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Where nothing can be written, nothing will be unpacked either.
-            if os.access(folder, os.W_OK):
-                fcntl.flock(locks.enter_context((folder / ".lock").open("w")), fcntl.LOCK_EX)
-        yield
-
-
-def _needs_journal(dataset_class: type) -> bool:
-    return "download" in parameters_of(dataset_class.__name__) and not is_verified_when_opened(dataset_class)
-
-
 def _present(
-    dataset_class: type, arguments: Mapping, root: str | Path, timeout: float, white: float | None
+    dataset_class: type, arguments: Mapping, folder: Path, timeout: float, white: float | None
 ) -> torch.utils.data.Dataset:
     """The split, opened where its files are there and downloaded where they are not."""
     name = dataset_class.__name__
-    folder = folder_of(arguments, root)
-    is_users = "root" in arguments
-    undo(folder, is_users)
+    if "root" in arguments or "download" not in parameters_of(name):
+        return open_split(name, arguments, folder, white)
+    _put_in_place(folder)
     # Unpacking is not atomic: a killed one leaves half a file that torchvision would take as whole.
     for path in damaged_idx_files(dataset_class, folder):
         path.unlink()
-    if "download" not in parameters_of(dataset_class.__name__):
-        return open_split(name, arguments, root, white)
     with contextlib.suppress(*ABSENT):
-        return construct(dataset_class, arguments, root, download=False, white=white)
+        return construct(dataset_class, arguments, folder, download=False, white=white)
 
-    folder.mkdir(parents=True, exist_ok=True)
     archives = archives_of(dataset_class, arguments, folder)
-    journalled = journal(folder, is_users) if _needs_journal(dataset_class) else contextlib.nullcontext()
+    # What fails its checksum later is no danger, and archives stay for the next try.
+    place_of = contextlib.nullcontext if is_verified_when_opened(dataset_class) else _whole_or_nothing
     try:
         _require_answer(archives, timeout)
-        with _socket_timeout(timeout), journalled:
-            return construct(dataset_class, arguments, root, download=True, white=white)
+        with _socket_timeout(timeout), place_of(folder) as place:
+            construct(dataset_class, arguments, place, download=True)
+        return construct(dataset_class, arguments, folder, download=False, white=white)
     except (*_UNREACHABLE, *ABSENT) as error:
         reason = f"the download failed ({_line(error)})"
         cause = error
@@ -137,7 +125,7 @@ def _present(
         _LOG.warning("%s: %s; trying Debian's package", name, reason)
         try:
             place_fashion_mnist(archives[0].path.parent, dataset_class.resources)
-            return construct(dataset_class, arguments, root, download=True, white=white)
+            return construct(dataset_class, arguments, folder, download=True, white=white)
         except StudyError as error:
             reason += f", and so did Debian's package ({error})"
             cause = error
@@ -147,6 +135,46 @@ def _present(
     raise StudyError(
         f"{name}: {reason}; put the files that torchvision documents for it in {folder.absolute()}"
     ) from cause
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(folder: Path) -> Iterator[Path]:
+    """A place for the block to download to; what is whole at its end moves into the folder, after an error nothing."""
+    partial = folder / PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+
+    def ignore(parent, names):
+        return _OURS if Path(parent) == folder else ()
+
+    # Archives that were put there by hand, and files of other splits.
+    shutil.copytree(folder, partial, copy_function=_link, ignore=ignore)
+    try:
+        yield partial
+        partial.replace(folder / WHOLE)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _put_in_place(folder)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        # Some file systems have no links.
+        shutil.copy2(source, target)
+
+
+def _put_in_place(folder: Path) -> None:
+    """Move a whole download to where torchvision looks for it."""
+    whole = folder / WHOLE
+    for parent, folders, files in os.walk(whole):
+        place = folder / Path(parent).relative_to(whole)
+        place.mkdir(exist_ok=True)
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in (*files, *links):
+            # One of the folders may be a link to another disk.
+            shutil.move(Path(parent, name), place / name)
+    shutil.rmtree(whole, ignore_errors=True)
 
 
 def _instruction(archive: Archive) -> str:

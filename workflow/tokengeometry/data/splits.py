@@ -5,6 +5,7 @@ of its constructor.
 """
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from torchvision.transforms.functional import to_tensor
 
 from tokengeometry.data.checksums import damaged_idx_files, unverified
 from tokengeometry.data.images import image_at
-from tokengeometry.data.signatures import check_arguments
+from tokengeometry.data.signatures import check_arguments, parameters_of
 from tokengeometry.data.split_identity import require_unchanged
 from tokengeometry.data.torchvision_classes import ABSENT, class_named, construct, folder_of
 from tokengeometry.errors import StudyError, in_one_line
@@ -27,6 +28,9 @@ from tokengeometry.operations.worker_threads import inferred
 # Of torchvision's classes, those that one thread at a time may ask for an image: FakeData seeds torch's only generator
 # for it, PCAM opens and closes one HDF5 file. The others read arrays of theirs, or open a file for each image.
 ONE_AT_A_TIME = ("FakeData", "PCAM")
+
+# What torchvision tells callers of its constructors.
+_ADVICE = re.compile(r"\W+You (can|may) (use|set) download=True.*")
 
 
 def open_described(
@@ -86,8 +90,13 @@ def open_split(
         return construct(dataset_class, arguments, root, download=False, white=white)
     except ABSENT as error:
         broken = unverified(dataset_class, folder)
-        what = f"{broken}: fetch it again" if broken else f"{folder}: {in_one_line(error)}"
-        raise StudyError(f"{class_name} cannot be opened: {what}") from error
+        found = broken or f"{folder.absolute()}: {_ADVICE.sub('', in_one_line(error))}"
+        remedy = ": fetch it again" if broken else ""
+        if "root" in arguments:
+            remedy = "; a root of yours is only read: put the unpacked files there"
+            if "download" in parameters_of(class_name):
+                remedy += ", or leave root out of the arguments to have them downloaded"
+        raise StudyError(f"{class_name} cannot be opened: {found}{remedy}") from error
 
 
 def subset(size: int, samples: int, seed: int) -> np.ndarray:
