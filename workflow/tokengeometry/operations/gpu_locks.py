@@ -3,7 +3,7 @@
 Light on purpose: the workflow counts GPUs before it has planned anything.
 """
 
-import fcntl
+import contextlib
 import os
 import tempfile
 import time
@@ -54,20 +54,18 @@ def claim(names, folder=None, *, pause=0.5):
     int
         Index into `names`. The claim lasts until this process ends; a second claim is the same GPU.
     """
+    from filelock import FileLock, Timeout
+
     folder = Path(folder or Path(tempfile.gettempdir()) / f"tokengeometry-gpus-{os.getuid()}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if held := [index for index, name in enumerate(names) if name in _held]:
+        return held[0]
     said = False
     while True:
         for index, name in enumerate(names):
-            if name in _held:
-                return index
-        for index, name in enumerate(names):
-            lock = (folder / f"{name}.lock").open("a")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-            else:
+            lock = FileLock(folder / f"{name}.lock", timeout=0)
+            with contextlib.suppress(Timeout):
+                lock.acquire()
                 _held[name] = lock
                 return index
         if not said:
