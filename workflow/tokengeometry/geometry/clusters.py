@@ -1,14 +1,10 @@
 """Clusters of tokens by their α trajectories: UMAP to a plane, then k-means (Joseph et al. 2023)."""
 
-import os
-import pickle
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-
-from tokengeometry.errors import StudyError
 
 
 @dataclass(frozen=True)
@@ -73,11 +69,6 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
     -------
     Clusters
         With all labels 0 where fewer than `count` + 2 tokens, or no layer, have what it takes.
-
-    Raises
-    ------
-    StudyError
-        If what numba has compiled of UMAP earlier is damaged, or it finds no place to keep it.
     """
     from sklearn.cluster import KMeans
 
@@ -98,31 +89,19 @@ def cluster_trajectories(trajectories, count, *, neighbors=15, min_dist=0.1, see
 
 def _plane(points, neighbors, min_dist, seed):
     """UMAP's plane of points, (point, 2)."""
-    try:
-        from umap import UMAP
+    from umap import UMAP
 
-        _keep_compiled()
-        reducer = UMAP(
-            n_neighbors=min(neighbors, len(points) - 1),
-            min_dist=min_dist,
-            random_state=seed,
-            n_jobs=1,
-            init=_start(points, seed),
-        )
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*force_all_finite.*")
-            return reducer.fit_transform(points)
-    except (EOFError, pickle.UnpicklingError) as error:
-        place = os.environ.get(
-            "NUMBA_CACHE_DIR", "its cache (*.nbi in __pycache__ beside umap and pynndescent, or in ~/.cache/numba)"
-        )
-        raise StudyError(f"what numba keeps in {place} is damaged; delete it and run again") from error
-    except RuntimeError as error:
-        if "cannot cache function" not in str(error):
-            raise
-        raise StudyError(
-            "numba finds no place to keep what it compiles of UMAP; set NUMBA_CACHE_DIR to a folder that can be written"
-        ) from error
+    _keep_compiled()
+    reducer = UMAP(
+        n_neighbors=min(neighbors, len(points) - 1),
+        min_dist=min_dist,
+        random_state=seed,
+        n_jobs=1,
+        init=_start(points, seed),
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*force_all_finite.*")
+        return reducer.fit_transform(points)
 
 
 def _start(points, seed):
