@@ -187,6 +187,64 @@ def test_comments_docstrings_and_formatting_do_not_count(tmp_path, script):
     assert fingerprint(commented, tmp_path / "before/pkg") == before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ('Wrong(f"{x} is none")', 'Wrong("nothing, not " + in_words(x))', False),
+        ('Wrong(f"{x} is none")', 'pkg.errors.Wrong(f"{x} is none")', True),
+        ('raise Wrong(f"{x} is none")', 'raise ValueError(f"{x} is none")', True),
+        ('raise Wrong(f"{x} is none")', 'return Wrong(f"{x} is none")', True),
+        ("if x is None", "if not x", True),
+        ('ValueError("negative")', 'ValueError(f"{x} is negative")', False),
+        ('ValueError("negative")', "ValueError(x)", True),
+        ('ValueError("negative")', 'OSError(28, "negative")', True),
+        ('print("checked", x)', 'print(f"{in_words(x)} is checked", x)', False),
+        ('print("checked", x)', 'print("checked", next(x))', True),
+        ('_LOG.info("%s is fine", x)', '_LOG.info("%s is all right", x)', False),
+        ('note("fine")', 'note("all right")', True),
+    ],
+)
+def test_what_is_told_people_does_not_count_but_when_and_how_does(tmp_path, monkeypatch, old, new, counts):
+    monkeypatch.setattr("tokengeometry.operations.fingerprint.SAID", "Wrong")
+    code = """import logging
+import pkg.errors
+from pkg.errors import Wrong
+_LOG = logging.getLogger()
+def in_words(x):
+    return str(x)
+def note(x):
+    return x
+def check(x):
+    if x is None:
+        raise Wrong(f"{x} is none")
+    if x < 0:
+        raise ValueError("negative")
+    print("checked", x)
+    _LOG.info("%s is fine", x)
+    note("fine")
+"""
+    monkeypatch.setitem(PACKAGE, "checks.py", code)
+    before, after = prints(tmp_path, "from pkg.checks import check\ncheck(1)\n", [("checks.py", old, new)])
+    assert (before != after) == counts
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("which torch does not see here", "which is not here", False),
+        ("if not available[device]:", "if not +available[device]:", True),
+    ],
+)
+def test_rewording_a_study_error_of_the_package_changes_no_script(tmp_path, old, new, counts):
+    package = tmp_path / "tokengeometry"
+    shutil.copytree(REPOSITORY / "workflow/tokengeometry", package)
+    text = (package / "operations/devices.py").read_text()
+    assert old in text
+    (package / "operations/devices.py").write_text(text.replace(old, new))
+    layer = REPOSITORY / "workflow/scripts/layer.py"
+    assert (fingerprint(layer) != fingerprint(layer, package)) == counts
+
+
 def test_the_scripts_own_code_and_name_count(tmp_path):
     package = write(tmp_path, PACKAGE)
     scripts = {"a.py": "print(1)\n", "b.py": "print(1)\n", "sub/a.py": "print(2)\n"}

@@ -399,8 +399,12 @@ CODE = {
         {ZARR_STORE: ("os.replace(partial, path)", "os.replace(partial, path, src_dir_fd=None)")},
         EVERY_BRANCH_JOB,
     ),
-    "a reason in a message": (
+    "the message of an error": (
         {"tokengeometry/operations/devices.py": ("which torch does not see here", "which is not here")},
+        set(),
+    ),
+    "the condition of an error": (
+        {"tokengeometry/operations/devices.py": ("if not available[device]:", "if not +available[device]:")},
         {job("layer", **BRANCH, layer=layer, part=part) for layer in LAYERS[1:] for part in PARTS}
         | ALL_STATISTICS
         | LATER,

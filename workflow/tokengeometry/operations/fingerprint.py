@@ -5,7 +5,8 @@ name, from one definition to the next. What a module does on import beyond defin
 whoever imports it, directly or through other modules. Where a name can't be followed, as in
 `getattr(module, name)`, the whole module counts.
 
-Not counted: comments, docstrings and formatting; other packages and their versions; data files.
+Not counted: comments, docstrings and formatting; the texts of errors, prints and logs; other packages and their
+versions; data files.
 """
 
 import ast
@@ -20,6 +21,9 @@ REACHES_MODULE = {"eval", "exec", "globals"}
 REACHES_PACKAGE = {"import_module", "__import__"}
 # Parts of a syntax tree that say nothing of what the code does.
 IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
+# The error whose arguments are its message alone; what prints or logs.
+SAID = "StudyError"
+SPEAKERS = {"print", "_LOG"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -127,6 +131,8 @@ class _Module:
         source = path.read_text()
         self._lines = source.splitlines(keepends=True)
         self._body = ast.parse(source, path).body
+        for statement in (inner for node in self._body for inner in ast.walk(node)):
+            _silence(statement)
         self.statements = [
             index for index, node in enumerate(self._body) if not isinstance(node, IMPORTS) and not _is_text(node)
         ]
@@ -257,8 +263,25 @@ def _chains(node):
     return chains
 
 
+def _silence(statement):
+    """Take out what a statement tells people: all that a StudyError says, the texts of other errors and of logs."""
+    is_error = isinstance(statement, ast.Raise)
+    call = statement.exc if is_error else statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call):
+        return
+    name = ast.unparse(call.func).split(".")
+    if is_error and name[-1] == SAID:
+        call.args, call.keywords = [], []
+    elif is_error or name[0] in SPEAKERS:
+        call.args = [argument for argument in call.args if not _is_string(argument)]
+
+
+def _is_string(node):
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
 def _is_text(node):
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.Expr) and _is_string(node.value)
 
 
 def _content(value):
