@@ -1,4 +1,4 @@
-"""`paper.yaml` is the paper's study, and all of it."""
+"""`paper.yaml` is the paper's study, and all of it; `smoke.yaml` is a small one of the default model."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,12 @@ import pytest
 import timm
 import yaml
 from small_study import REPOSITORY
+from tokengeometry.operations.studies import described
 from tokengeometry.study import Pair, Study
 
-PAPER = yaml.safe_load((REPOSITORY / "paper.yaml").read_text())
+DEFAULT, PAPER, SMOKE = (
+    yaml.safe_load((REPOSITORY / f"{name}.yaml").read_text()) for name in ("config", "paper", "smoke")
+)
 
 
 def test_the_papers_study_is_its_model_on_both_splits_of_its_data_sets():
@@ -54,3 +57,20 @@ def test_every_file_that_the_papers_page_names_is_made():
     rules = Path(REPOSITORY, "workflow/rules/figures.smk").read_text()
     assert named
     assert all(f"figures/{name}" in rules for name in named), named
+
+
+def test_the_first_look_is_less_of_the_default_study_in_a_folder_of_its_own():
+    assert Study(SMOKE).folder == "results/smoke"
+    layers = [study["models"]["dinov2_vits14"]["layers"] for study in (SMOKE, DEFAULT)]
+    assert set(layers[0]) < set(layers[1])
+    assert SMOKE["samples"] < DEFAULT["samples"]
+    # What both share in results/models and results/data must be the same.
+    assert described(SMOKE, {}) == described(DEFAULT, {})
+
+
+def test_the_first_look_runs_every_rule_of_the_default_study(small_workflow):
+    default, smoke = (
+        small_workflow.planned("--configfile", REPOSITORY / f"{name}.yaml") for name in ("config", "smoke")
+    )
+    assert {rule for rule, _ in smoke} == {rule for rule, _ in default}
+    assert len(smoke) < len(default)
