@@ -1,10 +1,13 @@
 """The pages: their links and paths lead somewhere, their commands are ones, and no column or key is left out."""
 
 import re
+import shutil
+import sys
 
+import numpy as np
 import pytest
 import yaml
-from small_study import REPOSITORY
+from small_study import REPOSITORY, SMALL, Workflow
 from tokengeometry.geometry import statistics
 from tokengeometry.tables import read, train_test_table
 
@@ -124,3 +127,27 @@ def test_every_word_of_the_glossary_that_a_page_links_to_is_one_of_its_words():
     linked = {word for text in TEXTS.values() for word in re.findall(r"glossary\.md#(\w+)", text)}
     assert linked
     assert linked <= words
+
+
+def test_the_statistic_that_contributing_shows_is_one(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", section("CONTRIBUTING.md", "A statistic"), re.DOTALL)
+    (tmp_path / "entropy.py").write_text(code)
+    monkeypatch.setattr(statistics, "__path__", [*statistics.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, f"{statistics.__name__}.entropy", raising=False)
+    spectra = np.array([[4.0, 2.0, 2.0, 1e-9], [0.0, 0.0, 0.0, 0.0]])
+    found = statistics.load("entropy").of_spectrum(spectra, 1e-6, 50)
+    np.testing.assert_allclose(found["entropy"], [1.5 * np.log(2), np.nan])
+    assert found["reason"].tolist() == ["", "constant"]
+
+
+def test_deleting_a_study_as_the_answer_says_leaves_models_and_data(finished, tmp_path):
+    workflow = Workflow(finished.copy(tmp_path / "copy"), SMALL)
+    (answer,) = re.findall(r"\*\*How do I delete a study\?\*\*(.*?)\n\n", TEXTS["docs/faq.md"], re.DOTALL)
+    before, _, _ = answer.partition("not all of `results/`")
+    for path in re.findall(r"`results/([\w./]+)`", before):
+        place = workflow.path(path.replace("MODEL", "tiny"))
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    assert sorted(path.name for path in workflow.path().iterdir()) == ["data", "models"]
+    rules = {rule for rule, _ in workflow.planned()}
+    assert "pixels" in rules
+    assert rules.isdisjoint({"model", "dataset"})
