@@ -151,3 +151,12 @@ def test_deleting_a_study_as_the_answer_says_leaves_models_and_data(finished, tm
     rules = {rule for rule, _ in workflow.planned()}
     assert "pixels" in rules
     assert rules.isdisjoint({"model", "dataset"})
+
+
+def test_every_answer_is_short_and_leads_further():
+    answers = re.findall(r"^\*\*(.*?)\*\*(.*?)(?=\n\n|\Z)", TEXTS["docs/faq.md"], re.MULTILINE | re.DOTALL)
+    assert len(answers) == TEXTS["docs/faq.md"].count("?** ")
+    for question, answer in answers:
+        prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", answer)
+        assert len(re.findall(r"[.!?](?=\s|$)", prose)) <= 5, question
+        assert "](" in answer, question
