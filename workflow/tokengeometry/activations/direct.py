@@ -1,4 +1,4 @@
-"""Direct mode: a part's moments of every analysed layer, and its concatenated spectra, written from one forward pass."""
+"""Direct mode: moments of every analysed layer of a part, and its concatenated spectra, from one forward pass."""
 
 from dataclasses import dataclass
 
@@ -119,9 +119,7 @@ def write_part(
             measured_noise.write(stores.noise[index - len(layers)], differences, **attributes)
 
     options = dict(layers=every, device=device)
-    size = in_memory.size_on(
-        device, memory, model, layers, batch_size, len(samples), joint, measured, threads=threads
-    )
+    size = in_memory.size_on(device, memory, model, layers, batch_size, len(samples), joint, measured, threads=threads)
     print(f"{len(samples)} samples, {size[0]} at a time, for {size[1]} layers at a time")
     in_memory.analyse_writing(
         write,
