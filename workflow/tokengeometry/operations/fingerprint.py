@@ -24,6 +24,8 @@ IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
 # The error whose arguments are its message alone; what prints or logs.
 SAID = "StudyError"
 SPEAKERS = {"print", "_LOG"}
+# Stands for the import of a module, where a number stands for one of its statements.
+IMPORT = -1
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -45,23 +47,13 @@ def fingerprint(script, package=PACKAGE):
     """
     package, script = _package(Path(package)), Path(script)
     main = _Module("", script, package)
-    imported, counted = set(), {}
-    pending = [(main, index) for index in main.statements]
-    modules = [main]
-    while pending or modules:
-        while modules:
-            module = modules.pop()
-            if module.name not in imported:
-                imported.add(module.name)
-                pending.extend(module.effects())
-                modules.extend(module.imports)
-        while pending:
-            module, index = pending.pop()
-            if (module.name, index) not in counted:
-                counted[module.name, index], reached, imports = module.follow(index)
-                pending.extend(reached)
-                modules.extend(imports)
-    parts = sorted(f"{name}:{content}" for (name, _), content in counted.items())
+    contents, pending = {}, [(main, IMPORT), *main.everything()]
+    while pending:
+        module, index = pending.pop()
+        if (module.name, index) not in contents:
+            contents[module.name, index], reached = module.follow(index)
+            pending.extend(reached)
+    parts = sorted(f"{name}:{content}" for (name, index), content in contents.items() if index != IMPORT)
     return hashlib.sha256("\n".join([script.stem, *parts]).encode()).hexdigest()[:16]
 
 
@@ -120,8 +112,8 @@ class _Module:
         The statements that bind a name.
     imported : dict of str to tuple of str
         The dotted path that an imported name stands for.
-    imports : list of _Module
-        What the import of this module imports of the package.
+    follow : callable
+        Of a statement, or of the module's import: its content, and what it reaches as pairs of module and index.
     """
 
     def __init__(self, name, path, package):
@@ -142,26 +134,17 @@ class _Module:
                 self.bound.setdefault(bound, []).append(index)
         at_import = [node for node in self._body if not isinstance(node, FUNCTIONS)]
         self.imported, self._stars, self._import_paths = self._read_imports(at_import)
-        self._followed = {}
-
-    @functools.cached_property
-    def imports(self):
-        return self._modules_along(self._import_paths)
+        self.follow = functools.cache(self._follow)
 
     def everything(self):
         return [(self, index) for index in self.statements]
 
-    def effects(self):
-        """Statements that do more on import than to bind a name."""
-        return [(self, index) for index in self.statements if self._has_effect(self._body[index])]
-
-    def follow(self, index):
-        """A statement's content, the statements that it reaches, the modules that it imports as it runs."""
-        if index not in self._followed:
-            self._followed[index] = self._follow(self._body[index])
-        return self._followed[index]
-
-    def _follow(self, node):
+    def _follow(self, index):
+        if index == IMPORT:
+            # Statements that do more on import than to bind a name.
+            effects = [(self, index) for index in self.statements if self._has_effect(self._body[index])]
+            return "", effects + self._imports_along(self._import_paths)
+        node = self._body[index]
         local, stars, import_paths = self._read_imports([node])
         names = self._global_names(node) | set(local)
         content, reached = [_content(node)], []
@@ -181,7 +164,7 @@ class _Module:
         if used & REACHES_PACKAGE:
             reached.extend(self._package.everything())
         digest = hashlib.sha256("\n".join(content).encode()).hexdigest()
-        return digest, list(dict.fromkeys(reached)), self._modules_along(import_paths)
+        return digest, [*dict.fromkeys(reached), *self._imports_along(import_paths)]
 
     def _paths(self, chain, local):
         """The dotted path that a dotted name of this module stands for, if its first name was imported."""
@@ -233,9 +216,9 @@ class _Module:
                 paths.append(path)
         return names, stars, paths
 
-    def _modules_along(self, paths):
+    def _imports_along(self, paths):
         along = {".".join(path[:length]) for path in paths for length in range(1, len(path) + 1)}
-        return [module for name in sorted(along) if (module := self._package.module(name))]
+        return [(module, IMPORT) for name in along if (module := self._package.module(name))]
 
 
 def _bound_names(node):
