@@ -27,8 +27,8 @@ def read_settings(arguments, config):
             continue
         value = _with_text_for_keys(value, words)
         _put(config, key, value)
-        for path, word in _read_otherwise(value, words, [key]):
-            _keep_text_where_only_that_fits(config, path, word)
+        for path in schema_errors(config):
+            _keep_text_where_only_that_fits(config, path, {key: words})
 
 
 def _with_text_for_keys(value, words):
@@ -47,25 +47,15 @@ def _put(config, key, value):
         config[key] = value
 
 
-def _read_otherwise(value, words, path):
-    """Of values that are no text: their places, each with the text that stands there."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _read_otherwise(item, words[key], [*path, key])
-    elif isinstance(value, list):
-        for index, (item, word) in enumerate(zip(value, words, strict=True)):
-            yield from _read_otherwise(item, word, [*path, index])
-    elif not isinstance(value, str):
-        yield path, words
-
-
-def _keep_text_where_only_that_fits(config, path, word):
-    *parents, last = path
+def _keep_text_where_only_that_fits(config, path, words):
     inner = config
-    for parent in parents:
-        inner = inner[parent]
-    value = inner[last]
-    if path in schema_errors(config):
-        inner[last] = word
+    try:
+        for part in path[:-1]:
+            inner, words = inner[part], words[part]
+        value, word = inner[path[-1]], words[path[-1]]
+    except (KeyError, IndexError, TypeError):
+        return  # What is wrong is not in this setting.
+    if isinstance(word, str):
+        inner[path[-1]] = word
         if path in schema_errors(config):
-            inner[last] = value
+            inner[path[-1]] = value
