@@ -174,7 +174,7 @@ def test_pixels_have_a_scale_colours_and_a_bar_of_their_own():
     for mesh in others:
         assert mesh.get_clim() == pytest.approx(tuple(expected))
         assert mesh.get_cmap().name != pixels.get_cmap().name
-    bars = {axes.get_ylabel().replace("\n", " "): axes.get_ylim() for axes in figure.axes if axes.get_ylabel()}
+    bars = {" ".join(axes.get_ylabel().split()): axes.get_ylim() for axes in figure.axes if axes.get_ylabel()}
     assert bars == {
         "Power-law exponent α, layer 0": pytest.approx(pixels.get_clim()),
         "Power-law exponent α, layers 1–3": pytest.approx(others[0].get_clim()),

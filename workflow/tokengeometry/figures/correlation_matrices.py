@@ -134,6 +134,6 @@ def _undefined(matrices):
         if count:
             layers_of.setdefault(count, []).append(layer)
     return [
-        f"hatched, {layers_in_words(layers)}: undefined for {count} tokens (constant over all images)"
+        f"hatched, {layers_in_words(layers)}: undefined for {count} token{'s' * (count > 1)} (constant over all images)"
         for count, layers in layers_of.items()
     ]

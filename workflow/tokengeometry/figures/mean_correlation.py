@@ -52,6 +52,6 @@ def mean_correlation(tables, branches=None):
 def _undefined_tokens(table):
     missing = table[table["undefined_tokens"] > 0]
     return [
-        f"{layers_in_words(list(rows['layer']))}: {int(count)} constant tokens left out"
+        f"{layers_in_words(list(rows['layer']))}: {int(count)} constant token{'s' * (count > 1)} left out"
         for count, rows in missing.groupby("undefined_tokens")
     ]

@@ -75,8 +75,9 @@ def statistic_maps(
             extend = _extend(spatial.loc[spatial["layer"].isin(own), value], norm)
             bar = figure.colorbar(ScalarMappable(norm, _colours(own[0], bars)), extend=extend, **style_of_bar)
             style.alpha_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
-            label = f"{statistic.LABEL}, {layers_in_words(own)}" if bars > 1 else statistic.LABEL
-            style.label_bar(figure, bar, label)
+            # With a space that does not break.
+            of = ", " + layers_in_words(own).replace(" ", "\N{NO-BREAK SPACE}") if bars > 1 else ""
+            style.label_bar(figure, bar, statistic.LABEL + of)
     style.note(
         figure,
         [

@@ -53,7 +53,7 @@ def statistic_trajectories(table, clusters, statistic):
     for number, (_, rows) in enumerate(others.groupby("token")):
         label = "other prefix tokens" if number == 0 else None
         rows = rows.sort_values("layer")
-        axes.plot(rows["layer"], rows[value], color=style.CLS, linewidth=0.6, linestyle=":", label=label)
+        axes.plot(rows["layer"], rows[value], color=style.CLS, linewidth=1, linestyle=":", label=label)
         drawn += [*rows[value]]
 
     for name, marker, line in (("cls", "s", "-"), ("pooled", "^", "-"), ("concatenated", "v", "-")):
