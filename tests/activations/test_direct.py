@@ -49,6 +49,10 @@ def test_moments_are_those_of_the_stored_mode(finished, directly):
             name = f"moments/layer_{layer}/part_{part}.zarr"
             expected, found = (zarr_store.open_store(study.branch / name) for study in (finished, directly))
             assert found.attributes == expected.attributes
+            assert found.labels.keys() == expected.labels.keys() > {"layer", "token", "name", "sample"}
+            for label, (dims, values) in expected.labels.items():
+                assert found.labels[label][0] == dims
+                np.testing.assert_array_equal(found.labels[label][1], values)
             for array in ("mean", "scatter", "gram", "averaged", "norms"):
                 whole = expected[array][:]
                 np.testing.assert_allclose(found[array][:], whole, rtol=0, atol=1e-6 * np.abs(whole).max())

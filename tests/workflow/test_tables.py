@@ -10,13 +10,13 @@ import pytest
 from sklearn.decomposition import PCA
 from small_study import REPOSITORY
 from tokengeometry.geometry.clusters import _start, cluster_trajectories, complete_trajectories
+from tokengeometry.model.tokens import token_table
 from tokengeometry.storage import zarr_store
 from tokengeometry.tables import (
     cluster_table,
     correlation_table,
     read,
     statistic_table,
-    token_table,
     trajectories,
     write,
 )

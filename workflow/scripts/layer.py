@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from tokengeometry.activations.on_disk import write_layer
+from tokengeometry.model import tokens
 from tokengeometry.model.token_chain import load_chain
 from tokengeometry.operations import devices
 from tokengeometry.operations.logs import log_to
@@ -28,6 +29,7 @@ with log_to(snakemake.log[0]):
             dtype=getattr(torch, snakemake.params.precision),
         ),
         layer,
+        tokens.labels(model, layer),
         batch_size=compute["batch_size"],
         device=device,
         workers=devices.forward_workers(device, snakemake.threads),

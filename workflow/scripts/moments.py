@@ -14,6 +14,7 @@ with log_to(snakemake.log[0]):
     moments.write(
         snakemake.output.store,
         moments.accumulate(moments.batches(activations), device=device, threads=snakemake.threads),
+        activations.labels,
         eight_bit=activations.attributes.get("eight_bit"),
         dtypes=[activations.attributes["compute_dtype"], str(activations["activations"].dtype)],
         **dict(snakemake.wildcards.items()),

@@ -28,5 +28,8 @@ with log_to(snakemake.log[0]):
         device=device,
         workers=devices.forward_workers(device, snakemake.threads),
     )
-    difference = zarr_store.open_store(snakemake.input.store)["activations"][:samples] - reference
-    measured_noise.write(snakemake.output.store, difference, reference, **dict(snakemake.wildcards.items()))
+    store = zarr_store.open_store(snakemake.input.store)
+    difference = store["activations"][:samples] - reference
+    measured_noise.write(
+        snakemake.output.store, difference, reference, store.labels, **dict(snakemake.wildcards.items())
+    )

@@ -15,57 +15,13 @@ from tokengeometry.geometry import statistics
 from tokengeometry.geometry.clusters import complete_trajectories
 from tokengeometry.geometry.correlation import pair_means
 from tokengeometry.geometry.moments import read_merged
+from tokengeometry.model.tokens import layer_tokens
 
 # Kinds of rows of the α table that are single tokens.
 TOKENS = ("prefix", "spatial")
 # Those that are of all tokens together, in the order of the table.
 TOGETHER = ("averaged", "pooled", "concatenated")
 PLACE_COLUMNS = ["layer", "token", "name", "kind", "row", "column"]
-
-
-def token_table(model):
-    """Index, name, kind and place of every token.
-
-    Parameters
-    ----------
-    model : dict
-        The content of `model.json`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns token, name, kind (prefix or spatial), row, column.
-    """
-    rows, columns = model["grid"]
-    prefix = model["prefix_tokens"]
-    row, column = (axis.ravel() for axis in np.indices((rows, columns)))
-    return pd.DataFrame(
-        {
-            "token": np.arange(len(prefix) + rows * columns),
-            "name": [*prefix, *(f"{r},{c}" for r, c in zip(row, column, strict=True))],
-            "kind": ["prefix"] * len(prefix) + ["spatial"] * (rows * columns),
-            "row": pd.array([pd.NA] * len(prefix) + row.tolist(), dtype="Int64"),
-            "column": pd.array([pd.NA] * len(prefix) + column.tolist(), dtype="Int64"),
-        }
-    )
-
-
-def layer_tokens(model, layer):
-    """The tokens that a layer has, in the order of its arrays: layer 0 has no prefix tokens.
-
-    Parameters
-    ----------
-    model : dict
-        The content of `model.json`.
-    layer : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        Those rows of `token_table`.
-    """
-    tokens = token_table(model)
-    return tokens if layer else tokens[tokens.kind == "spatial"]
 
 
 def spectra_of(store):

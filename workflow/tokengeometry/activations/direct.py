@@ -9,6 +9,7 @@ from tokengeometry.activations import in_memory, measured_noise
 from tokengeometry.data import eight_bit, splits
 from tokengeometry.geometry import concatenated, moments
 from tokengeometry.geometry.noise import EightBit, Noise
+from tokengeometry.model import tokens
 from tokengeometry.model.token_chain import load_chain, patchify
 from tokengeometry.operations import cost, devices
 from tokengeometry.operations.worker_threads import share
@@ -112,11 +113,12 @@ def write_part(
         index, attributes = layers.index(layer), stores.attributes | {"layer": f"{layer:02d}"}
         rounded = None if layer else eight_bit.summary(kinds, model["std"])
         place = dict(eight_bit=rounded, dtypes=dtypes(layer), part=stores.part)
-        moments.write(stores.moments[index], its_moments, **place, **attributes)
+        labels = tokens.labels(model, layer) | {"sample": (("sample",), samples)}
+        moments.write(stores.moments[index], its_moments, labels, **place, **attributes)
         if spectrum:
-            concatenated.save(stores.concatenated[index], *spectrum, joint, **attributes)
+            concatenated.save(stores.concatenated[index], *spectrum, joint, labels, **attributes)
         if differences is not None:
-            measured_noise.write(stores.noise[index - len(layers)], differences, **attributes)
+            measured_noise.write(stores.noise[index - len(layers)], differences, None, labels, **attributes)
 
     options = dict(layers=every, device=device)
     size = in_memory.size_on(device, memory, model, layers, batch_size, len(samples), joint, measured, threads=threads)

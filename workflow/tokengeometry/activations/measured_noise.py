@@ -41,7 +41,7 @@ def advance(tokens, chain, layer, *, batch_size, device, workers=1):
     return np.concatenate(list(inferred(link, pieces, workers)))
 
 
-def write(path, difference, reference=None, /, **attributes):
+def write(path, difference, reference=None, labels=None, /, **attributes):
     """Write measured noise.
 
     Parameters
@@ -52,10 +52,15 @@ def write(path, difference, reference=None, /, **attributes):
         From the reference.
     reference : array, optional
         The layer in float32, from which the next one follows.
+    labels : dict of str to (tuple of str, array), optional
+        Coordinates of the layer, and of at least these samples.
     **attributes
         Kept with the store.
     """
-    with zarr_store.create(path, samples=len(difference), **attributes) as store:
+    if labels:
+        dims, samples = labels["sample"]
+        labels = labels | {"sample": (dims, samples[: len(difference)])}
+    with zarr_store.create(path, labels, samples=len(difference), **attributes) as store:
         store.write("difference", difference, DIMS)
         if reference is not None:
             store.write("reference", reference, DIMS)

@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from tokengeometry.data import eight_bit
 from tokengeometry.errors import StudyError
+from tokengeometry.model import tokens
 from tokengeometry.model.token_chain import patchify
 from tokengeometry.operations.worker_threads import inferred, share
 from tokengeometry.storage import zarr_store
@@ -50,10 +51,12 @@ def write_pixels(path, images, model, samples, /, *, dtype="float32", **attribut
         return {"eight_bit": eight_bit.summary(np.concatenate(kinds), model["std"])}
 
     attributes = dict(attributes, compute_dtype="float32")
-    _write(path, patches(), shape, np.asarray(samples), dtype, attributes, 0, found)
+    _write(path, patches(), shape, np.asarray(samples), dtype, attributes, 0, tokens.labels(model, 0), found)
 
 
-def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=1, dtype="float32", **attributes):
+def write_layer(
+    path, previous, chain, layer, labels=None, /, *, batch_size, device, workers=1, dtype="float32", **attributes
+):
     """Layer ℓ from the store of layer ℓ−1, through block ℓ.
 
     Parameters
@@ -66,6 +69,8 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
         With the weights of link ℓ, on `device`, in the precision to compute in.
     layer : int
         ℓ, 1 … depth.
+    labels : dict of str to (tuple of str, array), optional
+        The layer's coordinates, as of `tokengeometry.model.tokens.labels`.
     batch_size : int
         Samples at work at a time, at most.
     device : torch.device
@@ -82,18 +87,18 @@ def write_layer(path, previous, chain, layer, /, *, batch_size, device, workers=
         If an activation is not finite, or `previous` is damaged.
     """
     source = zarr_store.open_store(previous)
-    tokens = source["activations"]
+    activations = source["activations"]
     precision = next(chain.model.parameters()).dtype
     attributes = dict(attributes, compute_dtype=str(precision).removeprefix("torch."))
 
     def link(batch):
         return chain.link(layer, torch.from_numpy(batch).to(device=device, dtype=precision)).float()
 
-    shape = (len(tokens), *chain.shape(layer))
+    shape = (len(activations), *chain.shape(layer))
     workers, length = share(batch_size, workers, device, *shape[1:])
-    links = inferred(link, _pieces(tokens, length), workers)
+    links = inferred(link, _pieces(activations, length), workers)
 
-    _write(path, links, shape, source["sample"][:], dtype, attributes, layer)
+    _write(path, links, shape, source["sample"][:], dtype, attributes, layer, labels or {})
 
 
 def _pieces(array, length):
@@ -113,11 +118,10 @@ def _pieces(array, length):
         yield piece
 
 
-def _write(path, batches, shape, samples, dtype, attributes, layer, found=dict):
+def _write(path, batches, shape, samples, dtype, attributes, layer, labels, found=dict):
     """Write batches; what `found` returns after the last one are attributes too."""
-    with zarr_store.create(path, **attributes) as store:
+    with zarr_store.create(path, labels | {"sample": (("sample",), samples)}, **attributes) as store:
         array = store.create("activations", shape, dtype, DIMS)
-        store.write("sample", samples, ("sample",))
         start = 0
         # Whole chunks are written, whatever the batch: a chunk written twice is read back in between.
         length, waiting = array.chunks[0], []

@@ -393,10 +393,11 @@ def write(path, parts, count, differences=None, /, *, device="cpu", threads=1, *
     """
     samples = Samples(parts, count)
     noise = Noise.of(parts, [parts[0].attributes["compute_dtype"], str(samples.dtype)], differences)
-    save(path, *spectrum(samples, noise, device=device, threads=threads), samples.shape[0], **attributes)
+    found = spectrum(samples, noise, device=device, threads=threads)
+    save(path, *found, samples.shape[0], parts[0].labels, **attributes)
 
 
-def save(path, eigenvalues, floor, samples, /, **attributes):
+def save(path, eigenvalues, floor, samples, labels, /, **attributes):
     """Write the store of `write` from what `spectrum` found.
 
     Parameters
@@ -406,9 +407,12 @@ def save(path, eigenvalues, floor, samples, /, **attributes):
     eigenvalues, floor : array, (rank,), float64
     samples : int
         How many samples they are of.
+    labels : dict of str to (tuple of str, array)
+        Coordinates of the layer.
     **attributes
         Kept with the store.
     """
-    with zarr_store.create(path, samples=samples, **attributes) as store:
+    ranks = {"rank": (("rank",), np.arange(1, len(eigenvalues) + 1))}
+    with zarr_store.create(path, labels | ranks, samples=samples, **attributes) as store:
         store.write("eigenvalues", eigenvalues, ("rank",))
         store.write("floor", floor, ("rank",))

@@ -86,6 +86,6 @@ def write(path, parts, /, **attributes):
     features = merged.mean.shape[1]
     mean_square = np.diag(merged.gram) / (merged.count * features) + (merged.mean**2).mean(axis=1)
     floor = rounding_variance(mean_square, parts[0].attributes["dtypes"])
-    with zarr_store.create(path, samples=merged.count, **attributes) as store:
+    with zarr_store.create(path, parts[0].labels, samples=merged.count, **attributes) as store:
         matrix = pearson(merged.mean, merged.gram, merged.count, floor=floor)
         store.write("correlation", matrix, ("token", "other_token"))

@@ -14,6 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tokengeometry.errors import StudyError
+from tokengeometry.model.tokens import labels_of_pairs
 from tokengeometry.storage import zarr_store
 from tokengeometry.storage.chunk_sizes import BATCH_BYTES, batch_rows
 
@@ -284,7 +285,7 @@ def batches(store, *, batch_bytes=BATCH_BYTES):
         yield activations[start : start + step]
 
 
-def write(path, moments, /, **attributes):
+def write(path, moments, labels=None, /, **attributes):
     """Write moments as a store.
 
     Parameters
@@ -293,10 +294,12 @@ def write(path, moments, /, **attributes):
         The store to make, with an array for each attribute of `Moments`.
     moments : Moments
         With all that may be None.
+    labels : dict of str to (tuple of str, array), optional
+        Coordinates of the layer and its samples.
     **attributes
         Kept with the store.
     """
-    with zarr_store.create(path, samples=moments.count, **attributes) as store:
+    with zarr_store.create(path, labels_of_pairs(labels or {}), samples=moments.count, **attributes) as store:
         store.write("mean", moments.mean, ("token", "feature"))
         store.write("scatter", moments.scatter, ("token", "feature", "other_feature"))
         store.write("gram", moments.gram, ("token", "other_token"))

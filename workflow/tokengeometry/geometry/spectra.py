@@ -87,7 +87,7 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     ----------
     path : path
         The store to make: `eigenvalues` and `floor` (token, rank), `averaged` and `averaged_floor` (rank,), `pooled`
-        and `pooled_floor` (rank,), `concatenated` and `concatenated_floor` (concatenated_rank,).
+        and `pooled_floor` (rank,), `concatenated` and `concatenated_floor` (concatenated_rank,). Ranks count from 1.
     parts : sequence of open moment stores
     concatenated_spectrum : open store
         As of `tokengeometry.geometry.concatenated.write`.
@@ -117,8 +117,16 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     progress.close()
     averaged, averaged_vectors = eigensystem(read_averaged(parts).scatter, merged.count, device=device)
     together, vectors = (found[0] for found in eigensystem(pooled.scatter[None], pooled.count, device=device))
+    ranks = {
+        dimension: ((dimension,), np.arange(1, count + 1))
+        for dimension, count in {
+            "rank": features,
+            "concatenated_rank": len(concatenated_spectrum["eigenvalues"]),
+        }.items()
+    }
     with zarr_store.create(
         path,
+        parts[0].labels | ranks,
         **attributes,
         samples=merged.count,
         tokens=tokens,

@@ -3,6 +3,9 @@
 A store is a Zarr v3 group on disk. Every chunk carries a crc32c, every chunk is written, and
 `manifest.json` holds the sha256 of each metadata file, so that a damaged or missing byte is an error
 and never a number. A store appears under its name only once it is complete.
+
+Coordinates are arrays too. Those that are not named as their dimension are listed in the store's attribute
+`coordinates`, where xarray looks for them.
 """
 
 import contextlib
@@ -23,6 +26,7 @@ from tokengeometry.errors import ADVICE, StudyError, naming
 from tokengeometry.storage.chunk_sizes import chunk_length
 
 MANIFEST = "manifest.json"
+COORDINATES = "coordinates"
 # A chunk's file in its array's folder, by Zarr's default encoding of chunk keys.
 _CHUNK = re.compile(r"c(/[0-9]+)*")
 
@@ -61,7 +65,7 @@ class _Writer:
             chunks=tuple(max(1, length) for length in chunks) if shape else (),
             compressors=[Crc32cCodec()],
             filters=None,
-            fill_value=np.nan if dtype.kind == "f" else 0,
+            fill_value={"f": np.nan, "T": ""}.get(dtype.kind, 0),
             dimension_names=list(dims),
             config={"write_empty_chunks": True},
         )
@@ -82,6 +86,28 @@ class _Writer:
     def describe(self, **attributes):
         """Add attributes (JSON values) to the store."""
         self._group.attrs.update(attributes)
+
+    def label(self, labels):
+        """Write those of the coordinates along whose dimensions the store has arrays."""
+        sizes = {
+            dimension: size
+            for _, array in self._group.arrays()
+            for dimension, size in zip(_dims(array), array.shape, strict=True)
+        }
+        written = {
+            name: (dims, np.asarray(values)) for name, (dims, values) in labels.items() if sizes.keys() >= {*dims}
+        }
+        for name, (dims, values) in written.items():
+            if values.shape != tuple(sizes[dimension] for dimension in dims):
+                raise ValueError(f"coordinate {name} {values.shape} does not fit {dims} of {sizes}")
+            self.write(name, values, dims)
+        if beside := [name for name, (dims, _) in written.items() if dims != (name,)]:
+            self.describe(**{COORDINATES: " ".join(sorted(beside))})
+
+
+def _dims(array):
+    # Zarr has none where there is no axis.
+    return tuple(array.metadata.dimension_names or ())
 
 
 class _StoredArray:
@@ -111,6 +137,13 @@ class _Reader:
         self._path = path
         self._group = group
         self.attributes = dict(group.attrs)
+
+    @property
+    def labels(self):
+        """The store's coordinates: a dict of name to (dimensions, values)."""
+        beside = self.attributes.get(COORDINATES, "").split()
+        dims = {name: _dims(array) for name, array in self._group.arrays()}
+        return {name: (its, self[name][...]) for name, its in dims.items() if name in beside or its == (name,)}
 
     def __contains__(self, name):
         return name in self._group
@@ -149,13 +182,16 @@ def _metadata_digests(path):
 
 
 @contextlib.contextmanager
-def create(path, /, **attributes):
+def create(path, labels=None, /, **attributes):
     """Write a store; it takes its name only when the block ends without an error.
 
     Parameters
     ----------
     path : path
         Directory of the store, by convention `….zarr`. One that stands there is replaced.
+    labels : dict of str to (tuple of str, array), optional
+        Coordinates, by name their dimensions and values; only those are kept along whose dimensions the store has
+        arrays.
     **attributes
         JSON values, kept with the store.
 
@@ -171,7 +207,9 @@ def create(path, /, **attributes):
     try:
         with naming(path):
             group = zarr.create_group(partial, zarr_format=3, attributes=attributes)
-            yield _Writer(group)
+            writer = _Writer(group)
+            yield writer
+            writer.label(labels or {})
             with warnings.catch_warnings():
                 # Not yet in the Zarr 3 specification, but xarray opens a store without it with a warning.
                 warnings.simplefilter("ignore", ZarrUserWarning)
