@@ -1,6 +1,7 @@
 # make        the environment, the default study, and what to open afterwards
 # make test   the environment and the tests
 # make bench  the environment and the benchmark: what the study takes beside a bare forward pass
+# make rulegraph  docs/rulegraph.svg, drawn by graphviz (Debian: apt install graphviz)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ CORES ?= all
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: all study environment test bench lint clean
+.PHONY: all study environment test bench lint rulegraph clean
 
 all: study
 
@@ -25,6 +26,9 @@ bench: $(VENV)/installed
 
 lint: $(VENV)/installed
 	. $(BIN)/activate && ruff check && ruff format --check && snakefmt --check Snakefile workflow/rules && snakemake --lint
+
+rulegraph: $(VENV)/installed
+	. $(BIN)/activate && graph=$$(snakemake --rulegraph) && echo "$$graph" | dot -Grankdir=LR -Tsvg -o docs/rulegraph.svg
 
 # The file appears only after a whole installation, so that one cut short is repeated.
 $(VENV)/installed: envs/requirements.txt
