@@ -11,9 +11,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/machinery/locks.smk"
 include: "workflow/rules/machinery/resources.smk"
-include: "workflow/rules/machinery/cluster.smk"
 include: "workflow/rules/fetch.smk"
 
 
@@ -33,20 +31,14 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"
 include: "workflow/rules/free.smk"
-include: "workflow/rules/machinery/ends.smk"
 
 
-localrules:
-    all,
-    fetch,
-    activations,
-    alpha,
-    statistics,
-    correlations,
-    clusters,
-    summaries,
-    figures,
-    plan,
+# A workflow that takes this one in as a module begins and ends its runs itself.
+if not IMPORTED:
+
+    include: "workflow/rules/machinery/locks.smk"
+    include: "workflow/rules/machinery/cluster.smk"
+    include: "workflow/rules/machinery/ends.smk"
 
 
 rule activations:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-WORKFLOW = Path(workflow.basedir) / "workflow"
+# Not the basedir of the whole workflow: that may be another one's, which has taken this one in as a module. The
+# command line, the working directory and its locks are then that workflow's.
+IMPORTED = not workflow.modifier.is_main_snakefile()
+WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+if not WORKFLOW.is_dir():
+    sys.exit(
+        f"error: {WORKFLOW} is not on this disk, where the package has to be; clone the repository and name its "
+        "Snakefile in the module"
+    )
 # For this file and for the scripts, which run in processes of their own.
 sys.path.insert(0, str(WORKFLOW))
 os.environ.update(
@@ -37,14 +45,16 @@ for variable, value in ALLOCATOR.items():
     os.environ.setdefault(variable, value)
 
 try:
-    for path in workflow.configfiles:
-        check_keys(path)
-    read_settings(workflow.config_settings.config_args, config)
+    if not IMPORTED:
+        for path in workflow.configfiles:
+            check_keys(path)
+        read_settings(workflow.config_settings.config_args, config)
     study = Study(config)
     CONFIGURATION = file_names(workflow.configfiles, study.folder)
     if workflow.is_main_process:
         CONTENTS = find_contents(config, RESULTS)
-        check_folder(study.folder, CONFIGURATION, config, CONTENTS)
+        if not IMPORTED:
+            check_folder(study.folder, CONFIGURATION, config, CONTENTS)
         # A folder that has changed is said to have, before its images are counted.
         check_datasets_before_run(config, RESULTS)
     check_known(config, RESULTS)
@@ -57,6 +67,15 @@ except StudyError as error:
 # Of this study; models and data, in results/ itself, are those of all studies.
 pathvars:
     results=study.folder,
+
+
+if workflow.modifier.modify_path(RESULTS) != RESULTS or (
+    workflow.pathvars.get("results") != study.folder
+):
+    sys.exit(
+        "error: the module's prefix, replace_prefix or pathvars would lead away from the study's folder, "
+        f"{study.folder}; leave them out and give the study a name (config: name)"
+    )
 
 
 wildcard_constraints:

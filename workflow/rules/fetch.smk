@@ -1,9 +1,4 @@
 # What needs the network: local, and first.
-localrules:
-    model,
-    dataset,
-
-
 rule fetch:
     input:
         expand("results/models/{model}/model.json", model=config["models"]),
@@ -19,6 +14,7 @@ rule model:
     benchmark:
         "results/benchmarks/model/{model}.tsv"
     priority: 100
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -43,6 +39,7 @@ rule dataset:
     benchmark:
         "results/benchmarks/dataset/{dataset}.{split}.tsv"
     priority: 100
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     resources:

@@ -1,11 +1,8 @@
 # On request only: `snakemake free`.
-localrules:
-    free,
-
-
 rule free:
     log:
         "<results>/logs/free.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     script:

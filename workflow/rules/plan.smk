@@ -2,6 +2,7 @@
 rule plan:
     log:
         "<results>/logs/plan.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

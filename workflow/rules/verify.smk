@@ -2,13 +2,10 @@
 from tokengeometry.operations.studies import within
 
 
-localrules:
-    verify,
-
-
 rule verify:
     log:
         "<results>/logs/verify.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

@@ -1,5 +1,6 @@
 # What other runs left here, or have here: locks and records; and results, perhaps without their records.
 import atexit
+import errno
 import pwd
 
 from tokengeometry.operations import runs
