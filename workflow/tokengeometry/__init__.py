@@ -12,6 +12,8 @@ Public names, each imported when it is first asked for:
     Correlations of tokens.
 `cluster_trajectories`
     UMAP and k-means of α trajectories.
+`open_results`
+    All tables and stores of a study as one tree of labelled arrays, an `xarray.DataTree`.
 `open_store`
     A store of a study, with every checksum verified as it is read.
 """
@@ -25,6 +27,7 @@ _PLACES = {
     "fit_power_law": "tokengeometry.geometry.statistics.power_law",
     "pearson": "tokengeometry.geometry.correlation",
     "cluster_trajectories": "tokengeometry.geometry.clusters",
+    "open_results": "tokengeometry.results",
     "open_store": "tokengeometry.storage.zarr_store",
 }
 

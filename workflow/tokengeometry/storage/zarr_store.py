@@ -117,6 +117,7 @@ class _StoredArray:
         self._array = array
         self._path = path
         self.shape = array.shape
+        self.dims = _dims(array)
         self.dtype = array.dtype
         self.chunks = array.chunks
 
@@ -142,8 +143,11 @@ class _Reader:
     def labels(self):
         """The store's coordinates: a dict of name to (dimensions, values)."""
         beside = self.attributes.get(COORDINATES, "").split()
-        dims = {name: _dims(array) for name, array in self._group.arrays()}
+        dims = {name: self[name].dims for name in self}
         return {name: (its, self[name][...]) for name, its in dims.items() if name in beside or its == (name,)}
+
+    def __iter__(self):
+        return iter(sorted(self._group))
 
     def __contains__(self, name):
         return name in self._group
@@ -285,7 +289,7 @@ def verify(path):
         If anything in it is damaged or missing.
     """
     store = open_store(path)
-    for name in store._group:
+    for name in store:
         array = store[name]
         step = array.chunks[0] if array.shape else 1
         for start in range(0, array.shape[0] if array.shape else 1, step):
