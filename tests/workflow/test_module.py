@@ -123,6 +123,14 @@ def test_on_request_rules_know_the_study(imported):
     assert "results: results/geometry/" in run(imported, "geometry_plan").stdout
 
 
+def test_a_run_by_itself_does_not_take_the_modules_folder_for_its_own(imported):
+    (imported / "alone.yaml").write_text(yaml.safe_dump(copy.deepcopy(SMALL) | {"name": "geometry"}))
+    alone = ["--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "alone.yaml", "--dry-run"]
+    said = run(imported, *alone, check=False)
+    assert said.returncode != 0
+    assert "error: name: results/geometry is there and no study's folder" in said.stdout
+
+
 def test_settings_of_the_other_workflows_command_line_are_its_own(tmp_path):
     directory = importing(tmp_path / "project")
     assert "steepest" in run(directory, "--dry-run", "--config", "seed=text", "unknown=1").stdout
