@@ -228,23 +228,6 @@ def check(x):
     assert (before != after) == counts
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "counts"),
-    [
-        ("which torch does not see here", "which is not here", False),
-        ("if not available[device]:", "if not +available[device]:", True),
-    ],
-)
-def test_rewording_a_study_error_of_the_package_changes_no_script(tmp_path, old, new, counts):
-    package = tmp_path / "tokengeometry"
-    shutil.copytree(REPOSITORY / "workflow/tokengeometry", package)
-    text = (package / "operations/devices.py").read_text()
-    assert old in text
-    (package / "operations/devices.py").write_text(text.replace(old, new))
-    layer = REPOSITORY / "workflow/scripts/layer.py"
-    assert (fingerprint(layer) != fingerprint(layer, package)) == counts
-
-
 def test_the_scripts_own_code_and_name_count(tmp_path):
     package = write(tmp_path, PACKAGE)
     scripts = {"a.py": "print(1)\n", "b.py": "print(1)\n", "sub/a.py": "print(2)\n"}

@@ -46,27 +46,11 @@ def prepare(device, threads):
 
 
 def for_sums(device, threads, gpu):
-    """The device for sums and eigenvalues, which are made in float64: CUDA, or else the CPU without torch.
+    """The device for sums and eigenvalues, which are made in float64: CUDA, or else "cpu" without torch.
 
-    Parameters
-    ----------
-    device, threads
-        As of `prepare`.
-    gpu : int
-        How many GPUs the job was given.
-
-    Returns
-    -------
-    torch.device or "cpu"
-
-    Raises
-    ------
-    StudyError
-        As of `prepare`.
+    It is CUDA where the device of `prepare` says so, or where the job was given a number of GPUs.
     """
-    if device == "cuda" or gpu:
-        return prepare(device, threads)
-    return "cpu"
+    return prepare(device, threads) if device == "cuda" or gpu else "cpu"
 
 
 def forward_workers(device, threads):
@@ -74,16 +58,6 @@ def forward_workers(device, threads):
 
     On the CPU it may be twice the job's threads, up to the cores of the run, where the run says so because it has but
     one chain: such pieces give way to other jobs without waiting for each other, and use the cores that those leave.
-
-    Parameters
-    ----------
-    device : torch.device
-    threads : int
-        The job's.
-
-    Returns
-    -------
-    int
     """
     if device.type != "cpu":
         return 1

@@ -6,17 +6,7 @@ WITHOUT_A_WORD = "it ended without a word, as a job does that the system kills, 
 
 
 def last_words(log):
-    """Why a job failed, by its log.
-
-    Parameters
-    ----------
-    log : path
-
-    Returns
-    -------
-    str
-        The error that ends the log, without what marks it as one; empty where there is none.
-    """
+    """Why a job failed: the error that ends its log, without what marks it as one; empty where there is none."""
     try:
         lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:

@@ -15,16 +15,7 @@ def log_to(path):
     """Send what the block prints to a log file; an error that the user can act on is one line there.
 
     While another process holds the log, as a job may that outlived its run, this one waits for its end:
-    both would write the same files.
-
-    Parameters
-    ----------
-    path : path
-
-    Raises
-    ------
-    SystemExit
-        With status 1 after any error; the log then ends with it.
+    both would write the same files. After any error the log ends with it, and the process with status 1.
     """
     path = Path(path)
     try:

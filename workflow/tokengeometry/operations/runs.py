@@ -64,18 +64,7 @@ def this_run():
 
 
 def state(run, here):
-    """Whether a run is alive or has ended, as far as this machine can prove it.
-
-    Parameters
-    ----------
-    run, here : Run
-        That in question, and one of this process.
-
-    Returns
-    -------
-    str
-        ALIVE, ENDED or UNKNOWN.
-    """
+    """Whether a run is ALIVE or has ENDED as far as the machine of the run `here` can prove it, else UNKNOWN."""
     if run.boot != here.boot:
         rebooted = (run.host, run.machine) == (here.host, here.machine) and "" not in (run.boot, here.boot)
         return ENDED if rebooted else UNKNOWN
@@ -102,14 +91,7 @@ def write(record, run):
 
 
 def enter(folder, run):
-    """Write down that a run is at work; returns its record, to be deleted at its end.
-
-    Parameters
-    ----------
-    folder : path
-        Snakemake's, `.snakemake`.
-    run : Run
-    """
+    """Write down in Snakemake's folder that a run is at work; returns its record, to be deleted at its end."""
     record = folder / "runs" / f"{uuid.uuid4().hex}.json"
     write(record, run)
     return record

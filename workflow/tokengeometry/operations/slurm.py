@@ -37,13 +37,7 @@ def require_commands():
 
 @functools.cache
 def partitions():
-    """The cluster's partitions by name; none where there is no Slurm.
-
-    Raises
-    ------
-    StudyError
-        Where Slurm does not answer.
-    """
+    """The cluster's partitions by name; none where there is no Slurm, a StudyError where it does not answer."""
     if shutil.which("sinfo") is None:
         return {}
     found = {}
@@ -62,18 +56,7 @@ def offers_gpus():
 
 
 def jobs_of(folder):
-    """This user's jobs in the queue that runs have submitted from a folder.
-
-    Parameters
-    ----------
-    folder : str
-        The working directory of the runs.
-
-    Returns
-    -------
-    Counter
-        How many by the name that a run gives all its jobs.
-    """
+    """How many jobs of this user's the runs in a working directory have in the queue, by the name of the run's jobs."""
     rows = _ask("squeue", f"--user={os.getuid()}", "--noheader", "--format=%j|%Z").splitlines()
     jobs = (row.strip().partition("|") for row in rows)
     return Counter(name for name, _, where in jobs if where == folder and RUN_NAME.fullmatch(name))

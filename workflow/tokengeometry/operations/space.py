@@ -8,18 +8,9 @@ from tokengeometry.errors import naming
 
 
 def not_kept(study):
-    """The stores of finished branches that the configuration doesn't keep.
+    """The stores of finished branches that the configuration doesn't keep: a dict of "activations" and "moments".
 
     In a branch that isn't finished they may be needed; the run that finishes it deletes them.
-
-    Parameters
-    ----------
-    study : tokengeometry.study.Study
-
-    Returns
-    -------
-    dict of str to list of pathlib.Path
-        By what is in them, activations or moments; without those of which there are none.
     """
     config = study.config
     kinds = {
@@ -47,7 +38,7 @@ def _is_finished(folder, layers):
 
 
 def sizes(stores):
-    """How many stores of each kind there are, and the bytes of their files."""
+    """How many stores of each kind there are, and the bytes of their files: a dict of kind to (int, int)."""
     return {kind: (len(its), sum(map(_bytes_of, its))) for kind, its in stores.items()}
 
 
@@ -56,17 +47,7 @@ def _bytes_of(store):
 
 
 def free(study):
-    """Delete the stores that the configuration doesn't keep.
-
-    Parameters
-    ----------
-    study : tokengeometry.study.Study
-
-    Returns
-    -------
-    dict of str to (int, int)
-        By what was in them: how many stores, and their bytes.
-    """
+    """Delete the stores that the configuration doesn't keep; returns their `sizes`."""
     unkept = not_kept(study)
     freed = sizes(unkept)
     for store in (store for stores in unkept.values() for store in stores):
