@@ -1,8 +1,8 @@
 """What a study costs before it runs: bytes on disk, bytes of memory and floating-point operations.
 
-Plain arithmetic on shapes. Disk is exact for the arrays of a store (chunks are padded to their full size);
-memory is an estimate of a job's peak, fitted to what jobs of several sizes have used; a multiplication and
-an addition are two operations.
+Plain arithmetic on shapes. Disk is exact for the arrays of a store (chunks are padded to their full size), without
+coordinates and metadata, which are some kilobytes; memory is an estimate of a job's peak, fitted to what jobs of
+several sizes have used; a multiplication and an addition are two operations.
 """
 
 import math
@@ -67,7 +67,7 @@ def array_bytes(shape, dtype):
 
 def activation_disk(samples, tokens, features, dtype="float32"):
     """Bytes of the activation store of one part of a layer."""
-    return array_bytes((samples, tokens, features), dtype) + array_bytes((samples,), "int64")
+    return array_bytes((samples, tokens, features), dtype)
 
 
 def moment_disk(samples, tokens, features):
