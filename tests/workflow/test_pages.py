@@ -66,7 +66,8 @@ def test_every_command_names_files_and_targets_that_are_there(page, command):
         file.read_text() for file in [REPOSITORY / "Snakefile", *REPOSITORY.glob("workflow/rules/**/*.smk")]
     )
     targets = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
-    before, _, after = command.partition(" --configfile ")
+    # docs/module.md has its rules under this prefix.
+    before, _, after = command.replace(" geometry_", " ").partition(" --configfile ")
     for file in after.split():
         assert file in WRITTEN or (REPOSITORY / file).is_file(), command
     # Options and their values aside, what is left are targets.
