@@ -39,6 +39,13 @@ def test_colour_tells_the_data_set_and_line_tells_the_split():
     assert len({str(styles[f"B {split}"]["linestyle"]) for split in ("train", "test", "unlabeled", "extra")}) == 4
 
 
+def test_among_several_models_colour_tells_the_model_too():
+    branches = ["vit, A train", "vit, A test", "deit, A train", "deit, A test"]
+    styles = [style.branch_style(branch, branches) for branch in branches]
+    assert styles[0]["color"] == styles[1]["color"] != styles[2]["color"] == styles[3]["color"]
+    assert styles[0]["linestyle"] == styles[2]["linestyle"] != styles[1]["linestyle"] == styles[3]["linestyle"]
+
+
 def test_a_branch_looks_the_same_alone_and_among_others():
     branches = ["A test", "B test"]
     tables = {label: correlation_table() for label in branches}
