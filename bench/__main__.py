@@ -94,7 +94,7 @@ class Bench:
         every = [cost.layer_shape(model, layer) for layer in range(model["depth"] + 1)]
         dtype = self.config["activations"]["dtype"]
         disk = sum(cost.activation_disk(samples, *shape, dtype) for shape in every)
-        disk += sum(2 * cost.moment_disk(samples, *shape) for shape in shapes)
+        disk += sum(2 * cost.moments(samples, *shape).disk for shape in shapes)
         values = [samples * tokens * features for tokens, features in shapes]
         # All layers in float32; besides, of the largest, its flattened copy in float32 and in float64.
         memory = 4 * sum(values) + 12 * max(values)

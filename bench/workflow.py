@@ -8,7 +8,6 @@ from pathlib import Path
 
 import yaml
 from tokengeometry.errors import StudyError
-from tokengeometry.operations.resources import FETCH_RULES
 from tokengeometry.study import Study
 
 REPOSITORY = Path(__file__).parents[1]
@@ -98,7 +97,7 @@ def rule_costs(results):
     """
     found = {}
     for file in sorted(Path(results, "benchmarks").glob("*/*.tsv"), key=lambda file: file.stat().st_mtime):
-        if file.parent.name in FETCH_RULES:
+        if file.parent.name in ("model", "dataset"):
             continue
         rule = found.setdefault(
             file.parent.name, dict(rule=file.parent.name, jobs=0, seconds=0.0, cpu_seconds=0.0, peak_bytes=0)

@@ -1,35 +1,59 @@
 """What the plan says of a study is what the study then takes."""
 
 import copy
-import math
-import os
-import re
-import subprocess
-import sys
+import random
+from collections import Counter
 
 import pytest
-import torch
-from small_study import PRINT_PEAK, REPOSITORY, SMALL
-from tokengeometry.model.token_chain import TokenChain, create_model, describe
-from tokengeometry.operations import cost, jobs
-from tokengeometry.operations.resources import ALLOCATOR
+from small_study import SMALL, Workflow, write_pictures
+from tokengeometry.operations import cost, plan
+from tokengeometry.operations.cost import Cost
+from tokengeometry.operations.plan import Job
 from tokengeometry.storage import zarr_store
-from tokengeometry.storage.chunk_sizes import CHUNK_BYTES
-from tokengeometry.study import Study
-from torch.utils.flop_counter import FlopCounterMode
 
-GIB = 2**30
+BRANCH = "tiny/pictures/test"
+# Of the small study's model: 16 tokens of 768 pixel values, then 17 of 192 features.
+PIXELS, TOKENS = (16, 768), (17, 192)
+NOT_KEPT = {"activations": {"store": True, "dtype": "float32", "keep": False}, "moments": {"keep": False}}
+
+
+class Plan:
+    """What is printed: of every group and rule the jobs, GiB, GB and TFLOP; 0 where the table has a blank."""
+
+    def __init__(self, printed):
+        self.rows = {}
+        for table in printed.split("\n\n"):
+            head, *rows = table.splitlines() or [""]
+            if head.split()[-4:] != ["jobs", "memory/GiB", "disk/GB", "TFLOP"]:
+                continue
+            for row in rows:
+                cells = [row[start : start + 13].strip().replace(",", "") for start in range(42, 94, 13)]
+                self.rows[head[:42].strip(), row[:42].strip()] = [float(cell or 0) for cell in cells]
+
+    def jobs(self, group):
+        """The number of jobs by rule."""
+        return {rule: int(row[0]) for (its, rule), row in self.rows.items() if its == group and rule != "all"}
+
+    def disk(self, rule, group=BRANCH):
+        """Bytes at most, to three digits."""
+        return pytest.approx(1e9 * self.rows[group, rule][2], rel=0.006)
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    """The model of the small study, without weights."""
-    network = create_model("vit_tiny_patch16_224", 64, device="meta")
-    return describe(network, "vit_tiny_patch16_224")
+def planned(tmp_path_factory):
+    """The plan of the small study with some changes, in a folder where nothing is."""
+    directory = tmp_path_factory.mktemp("planned")
+    write_pictures(directory / "pictures")
+    workflow = Workflow(directory, SMALL)
 
+    def plan_with(**changes):
+        workflow.configure(copy.deepcopy(SMALL) | changes)
+        printed = Plan(workflow.run("plan").stdout)
+        assert [file.name for file in workflow.path().iterdir()] == ["logs"]
+        return printed
 
-def jobs_of(model, **changes):
-    return jobs.study_jobs(Study(copy.deepcopy(SMALL) | changes), {"tiny": model}, threads=2)
+    plan_with.directory = directory
+    return plan_with
 
 
 def chunk_bytes(store):
@@ -39,231 +63,143 @@ def chunk_bytes(store):
     return sum(file.stat().st_size for file in files if file.relative_to(store).parts[0] not in labels)
 
 
-@pytest.mark.parametrize("shape", [(10, 4, 3), (5,), (), (40, 1000, 1000)])
-def test_disk_of_an_array_is_that_of_its_chunks(tmp_path, shape):
-    with zarr_store.create(tmp_path / "a.zarr") as store:
-        store.write("a", torch.ones(shape), tuple("xyz"[: len(shape)]))
-    assert chunk_bytes(tmp_path / "a.zarr") == cost.array_bytes(shape, "float32")
-    # The long one has more than one chunk, and the last of them is not full.
-    assert (cost.array_bytes(shape, "float32") > 4 * math.prod(shape) + 4) == (math.prod(shape) > CHUNK_BYTES // 4)
-
-
-def test_disk_of_a_study_is_that_of_its_stores(finished, tiny):
-    written = {}
-    for store in finished.branch.rglob("*.zarr"):
-        kind = "concatenated" if store.stem == "concatenated" else store.relative_to(finished.branch).parts[0]
-        written[kind] = written.get(kind, 0) + chunk_bytes(store)
-        beside = sum(file.stat().st_size for file in store.rglob("*") if file.is_file()) - chunk_bytes(store)
-        assert beside < 40_000
-    expected = {}
-    for job in jobs_of(tiny):
-        for name, size in job.makes.items():
-            kind = {"correlation": "correlations"}.get(name.split()[1], name.split()[1])
-            expected[kind] = expected.get(kind, 0) + size
-    weights = expected.pop("weights")
-    assert written == expected
-    assert finished.path("models/tiny/weights.safetensors").stat().st_size == pytest.approx(weights, abs=50_000)
-
-
-def test_jobs_are_those_that_snakemake_counts(small_workflow, tiny):
+def test_jobs_are_those_of_a_count_by_hand(planned):
     two = {"train": {"arguments": {"root": "a"}, "samples": 40}, "test": {"arguments": {"root": "b"}}}
-    changes = {
-        "forward": {"precision": "bfloat16"},
-        "models": {"tiny": SMALL["models"]["tiny"] | {"layers": [1, 3]}},
-        "datasets": {
+    for root in ("a", "b", "c"):
+        (planned.directory / root / "class").mkdir(parents=True)
+    found = planned(
+        forward={"precision": "bfloat16"},
+        models={"tiny": SMALL["models"]["tiny"] | {"layers": [1, 3]}},
+        datasets={
             "both": {"class": "ImageFolder", "splits": two},
             "one": {"class": "ImageFolder", "splits": {"all": {"arguments": {"root": "c"}}}},
         },
+    )
+
+    def of_branch(parts, links=3, layers=2, statistics=3):
+        of_layers = dict.fromkeys(("concatenated", "spectra", "correlation_matrix"), layers)
+        return of_layers | {
+            "pixels": parts,
+            "layer": parts * links,
+            "noise": links,
+            "moments": parts * layers,
+            "alpha_table": 1,
+            "statistic_table": statistics - 1,
+            "correlation_table": 1,
+            "cluster_table": 1,
+            "figures": 2 * statistics + 5,
+        }
+
+    groups = {
+        "whole study": {"model": 1, "dataset": 3, "figures": 1},
+        # 40 and 24 samples, 16 of them a part.
+        "tiny/both/train": of_branch(3),
+        "tiny/both/test": of_branch(2),
+        "tiny/one/all": of_branch(2),
+        "tiny/both": {"train_test_table": 1, "figures": 2},
     }
-    for root in ("a", "b", "c"):
-        (small_workflow.directory / root / "class").mkdir(parents=True)
-    small_workflow.configure(SMALL | changes)
-    output = small_workflow.run("--dry-run").stdout
-    counted = dict(re.findall(r"^(\w+) +(\d+)$", output.split("Job stats:")[1], re.MULTILINE))
-    assert int(counted.pop("all")) == 1
-    total = int(counted.pop("total")) - 1
-    planned = jobs_of(tiny, **changes)
-    found = {}
-    for job in planned:
-        found[job.rule] = found.get(job.rule, 0) + 1
-    assert found == {rule: int(count) for rule, count in counted.items()}
-    assert len(planned) == total
+    assert {group: found.jobs(group) for group in groups} == groups
+    total = sum(sum(rules.values()) for rules in groups.values())
+    assert found.rows["total", "one job at a time"][0] == total
 
 
-def test_nothing_goes_where_all_is_kept(tiny):
-    planned = jobs_of(tiny)
-    everything = sum(size for job in planned for size in job.makes.values())
-    for waves in (jobs.one_at_a_time(planned), jobs.side_by_side(planned)):
-        assert jobs.disk(waves).peak == jobs.disk(waves).left == everything
+def test_the_plan_is_of_the_whole_study_and_its_disk_that_of_the_stores(finished, planned, tmp_path):
+    workflow = Workflow(finished.copy(tmp_path / "copy"), SMALL)
+    found = Plan(workflow.run("plan").stdout)
+    assert found.rows == planned().rows
+    written = Counter()
+    for store in finished.branch.rglob("*.zarr"):
+        kind = "concatenated" if store.stem == "concatenated" else store.relative_to(finished.branch).parts[0]
+        kind = "correlation_matrix" if kind == "correlations" else kind
+        kind = "pixels" if kind == "activations" and "layer_00" in store.parts else kind
+        written["layer" if kind == "activations" else kind] += chunk_bytes(store)
+        beside = sum(file.stat().st_size for file in store.rglob("*") if file.is_file()) - chunk_bytes(store)
+        assert beside < 40_000
+    assert len(written) == 6
+    for rule, size in written.items():
+        assert found.disk(rule) == size
+    # Where all is kept, nothing goes.
+    assert found.disk("all") == sum(written.values())
+    assert found.disk("model", "whole study") == finished.path("models/tiny/weights.safetensors").stat().st_size
 
 
-NOT_KEPT = {"activations": {"store": True, "dtype": "float32", "keep": False}, "moments": {"keep": False}}
+def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(planned):
+    found = planned(samples=24, samples_per_part=24, **NOT_KEPT)
+    assert found.disk("pixels") == cost.activation_disk(24, *PIXELS)
+    assert found.disk("layer") == 2 * cost.activation_disk(24, *TOKENS)
+    assert found.disk("moments") == cost.moments(24, *PIXELS).disk
+    stay = sum(found.rows[BRANCH, rule][2] for rule in ("concatenated", "spectra", "correlation_matrix"))
+    assert found.disk("left at the end", "total") == 1e9 * (stay + found.rows["whole study", "model"][2])
 
 
-def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(tiny):
-    planned = jobs_of(tiny, samples=24, samples_per_part=24, **NOT_KEPT)
-    branch = "tiny/pictures/test"
-    filled = jobs.disk(jobs.one_at_a_time(planned))
-    # Layer 0 has 16 tokens of 768 pixel values, the others 17 of 192 features.
-    pixels, tokens = cost.activation_disk(24, 16, 768), cost.activation_disk(24, 17, 192)
-    assert filled.by_rule[branch, "pixels"] == pixels
-    assert filled.by_rule[branch, "layer"] == 2 * tokens
-    assert filled.by_rule[branch, "moments"] == cost.moment_disk(24, 16, 768)
-    small = sum(
-        size
-        for job in planned
-        if job.rule in ("model", "concatenated", "spectra", "correlation_matrix")
-        for size in job.makes.values()
-    )
-    assert filled.left == small
-
-
-def test_the_moments_of_all_parts_but_the_last_wait_for_it(tiny):
-    filled = jobs.disk(
-        jobs.one_at_a_time(jobs_of(tiny, samples=24, samples_per_part=8, concatenated_samples=16, **NOT_KEPT))
-    )
-    every_layer = cost.moment_disk(8, 16, 768) + 2 * cost.moment_disk(8, 17, 192)
-    assert filled.by_rule["tiny/pictures/test", "moments"] == 2 * every_layer + cost.moment_disk(8, 16, 768)
-
-
-def test_activations_wait_for_every_part_of_the_concatenated_spectrum(tiny):
-    def activations(samples):
-        planned = jobs_of(tiny, samples=24, samples_per_part=8, concatenated_samples=samples, fit=fit, **NOT_KEPT)
-        return jobs.disk(jobs.one_at_a_time(planned)).by_rule["tiny/pictures/test", "layer"]
-
+@pytest.mark.parametrize("joint", [8, 24])
+def test_what_waits_for_other_parts_adds_up(planned, joint):
     fit = SMALL["fit"] | {"ranks": [1, 5], "min_ranks": 4}
-    tokens = cost.activation_disk(8, 17, 192)
-    assert activations(8) == 2 * tokens
-    # Layers 1 and 2 of the first two parts wait for the third, which then adds its own, layer by layer.
-    assert activations(24) == 2 * 2 * tokens + tokens
+    found = planned(samples=24, samples_per_part=8, concatenated_samples=joint, fit=fit, **NOT_KEPT)
+    # Moments of all parts but the last wait for it.
+    every_layer = cost.moments(8, *PIXELS).disk + 2 * cost.moments(8, *TOKENS).disk
+    assert found.disk("moments") == 2 * every_layer + cost.moments(8, *PIXELS).disk
+    # Layers 1 and 2 of the parts of the concatenated spectrum wait for the last, which adds its own, layer by layer.
+    assert found.disk("layer") == (2 if joint == 8 else 2 * 2 + 1) * cost.activation_disk(8, *TOKENS)
+    # Side by side, with two layers of each part at its fullest: the pixels, layer 1, and nothing else that is large.
+    fullest = 3 * (cost.activation_disk(8, *PIXELS) + cost.moments(8, *PIXELS).disk)
+    small = found.rows["total", "left at the end"][2] * 1e9
+    assert fullest <= 1e9 * found.rows["total", "all parts side by side"][2] <= fullest + small
 
 
-def test_parts_side_by_side_take_two_layers_each(tiny):
-    planned = jobs_of(tiny, samples=24, samples_per_part=8, concatenated_samples=24, **NOT_KEPT)
-    filled = jobs.disk(jobs.side_by_side(planned))
-    assert filled.by_rule["tiny/pictures/test", "pixels"] == 3 * cost.activation_disk(8, 16, 768)
-    assert filled.by_rule["tiny/pictures/test", "layer"] == 6 * cost.activation_disk(8, 17, 192)
-    assert filled.by_rule["tiny/pictures/test", "moments"] == 3 * cost.moment_disk(8, 16, 768)
+def test_direct_mode_keeps_what_is_kept_and_no_activations(planned):
+    found = planned(
+        samples=24,
+        samples_per_part=24,
+        activations={"store": False, "dtype": "float32", "keep": False},
+        moments={"keep": False},
+    )
+    sums = [cost.moments(24, *PIXELS).disk, *[cost.moments(24, *TOKENS).disk] * 2]
+    joint = [cost.concatenated(24, *shape).disk for shape in (PIXELS, TOKENS, TOKENS)]
+    assert found.jobs(BRANCH)["direct"] == 1
+    assert found.disk("direct") == sum(sums) + sum(joint)
+    stay = sum(found.rows[BRANCH, rule][2] for rule in ("spectra", "correlation_matrix"))
+    left = 1e9 * (stay + found.rows["whole study", "model"][2]) + sum(joint)
+    assert found.disk("left at the end", "total") == left
 
 
-def counted_flops(function, *arguments):
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        function(*arguments)
-    return counter.get_total_flops()
+def replayed(jobs, abreast):
+    """The fullest that the disk gets, by going through all jobs and all files at every step."""
+    done, fullest = [], 0
+    while len(done) < len(jobs):
+        made = {path for job in done for path in job.makes}
+        ready = [job for job in jobs if job not in done and made.issuperset(job.reads)]
+        first = max(ready, key=lambda job: job.priority)
+        running = [job for job in ready if abreast and job.priority == first.priority] or [first]
+        there = 0
+        for job in done + running:
+            for path, size in zip(job.makes, job.cost.stores, strict=True):
+                readers = [other for other in jobs if path in other.reads]
+                gone = path in job.temporary and readers and all(other in done for other in readers)
+                there += 0 if gone else size
+        done += running
+        fullest = max(fullest, there)
+    return fullest
 
 
-@pytest.mark.parametrize(
-    ("architecture", "image_size"),
-    [("vit_tiny_patch16_224", 64), ("vit_base_patch8_224", 224), ("eva02_tiny_patch14_224", 56)],
-)
-def test_operations_of_the_forward_pass_are_those_that_torch_counts(architecture, image_size):
-    network = create_model(architecture, image_size, device="meta")
-    model = describe(network, architecture)
-    chain = TokenChain(network)
-    pixels, tokens = (cost.layer_shape(model, layer) for layer in (0, 1))
-    first = counted_flops(chain.link, 1, torch.empty(3, *pixels, device="meta"))
-    second = counted_flops(chain.link, 2, torch.empty(3, *tokens, device="meta"))
-    assert first == cost.chain_flops(model, 3, 1)
-    assert first + second == cost.chain_flops(model, 3, 2)
-
-
-def test_a_plain_vits_block_needs_no_counting_of_its_weights():
-    network = create_model("vit_tiny_patch16_224", device="meta")
-    assert describe(network, "vit_tiny_patch16_224")["matrix_entries"] == [12 * 192**2] * 12
-
-
-def test_operations_of_the_moments_are_those_that_torch_counts():
-    def products(tokens):
-        return tokens.mT @ tokens, tokens.flatten(1) @ tokens.flatten(1).T
-
-    assert cost.moments_flops(50, 7, 12) == counted_flops(products, torch.randn(7, 50, 12))
-
-
-def test_no_rule_needs_more_than_8_gib_at_the_papers_size():
-    tokens, features, samples = 785, 768, 10_000
-    needed = [
-        cost.pixels_memory(128, 3 * 224 * 224, 8),
-        cost.layer_memory(128, tokens, features),
-        cost.moments_memory(samples, tokens, features),
-        cost.concatenated_memory(samples, tokens, features),
-        cost.spectra_memory(tokens, features, 8),
-        cost.correlation_memory(tokens, features),
-    ]
-    assert max(needed) < 8 * GIB
-
-
-def test_threads_cost_memory_as_far_as_there_are_pieces_for_them():
-    one, three, many = (cost.concatenated_memory(2000, 10, 1000, threads=threads) for threads in (1, 3, 64))
-    assert one < three == many
-
-
-MEASURE = """
-import sys
-import numpy as np, torch
-from tokengeometry.geometry import concatenated, moments
-from tokengeometry.operations import cost
-from tokengeometry.storage import zarr_store
-torch.set_num_threads(1)
-samples, tokens, features = map(int, sys.argv[3:])
-if sys.argv[1] == "make":
-    with zarr_store.create(sys.argv[2] + "/a.zarr", compute_dtype="float32") as store:
-        array = store.create("activations", (samples, tokens, features), "float32", ("sample", "token", "feature"))
-        random = np.random.default_rng(0)
-        for start in range(0, samples, 10):
-            array[start : start + 10] = random.normal(size=(min(10, samples - start), tokens, features))
-else:
-    activations = zarr_store.open_store(sys.argv[2] + "/a.zarr")
-    if sys.argv[1] == "moments":
-        found = moments.accumulate(moments.batches(activations))
-        moments.write(sys.argv[2] + "/m.zarr", found, dtypes=["float32"])
-    else:
-        concatenated.write(sys.argv[2] + "/c.zarr", [activations], samples)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("rule", "shape"),
-    [("moments", (300, 200, 512)), ("moments", (700, 300, 384)), ("concatenated", (5000, 4, 300))],
-)
-def test_memory_of_a_job_is_what_was_planned(tmp_path, rule, shape):
-    def measure(step):
-        command = [sys.executable, "-c", MEASURE + PRINT_PEAK, step, str(tmp_path), *map(str, shape)]
-        environment = {"PYTHONPATH": str(REPOSITORY / "workflow"), "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
-
-    measure("make")
-    peak = int(measure(rule).split()[-1])
-    assert 0.5 < peak / getattr(cost, f"{rule}_memory")(*shape) <= 1
-
-
-MEASURE_PIXELS = """
-import sys
-from tokengeometry.data import splits
-from tokengeometry.activations.on_disk import write_pixels
-batch_size, workers = map(int, sys.argv[2:])
-split = splits.open_split("FakeData", {"size": 6 * batch_size, "image_size": [3, 32, 32]}, ".")
-model = {"image_size": [224, 224], "in_chans": 3, "patch_size": [16, 16], "grid": [14, 14], "mean": [0.5] * 3,
-         "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center"}
-samples = range(len(split))
-images = splits.batches(split, samples, model, batch_size=batch_size, workers=workers)
-write_pixels(sys.argv[1] + "/p.zarr", images, model, samples)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("batch_size", "workers"), [(4, 1), (128, 2), (64, 8)])
-def test_memory_of_loading_images_is_what_was_planned(tmp_path, batch_size, workers):
-    command = [sys.executable, "-c", MEASURE_PIXELS + PRINT_PEAK, str(tmp_path), str(batch_size), str(workers)]
-    environment = os.environ | ALLOCATOR | {"PYTHONPATH": str(REPOSITORY / "workflow")}
-    said = subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
-    assert 0.5 < int(said.split()[-1]) / cost.pixels_memory(batch_size, 3 * 224 * 224, workers) <= 1
-
-
-@pytest.mark.slow
-def test_the_plan_is_printed_without_weights_or_images(small_workflow):
-    output = small_workflow.run("plan").stdout
-    assert re.search(r"^  moments +6 +\d+\.\d+ +\d+\.?\d* +\d+\.?\d*$", output, re.MULTILINE)
-    assert re.search(r"^  one job at a time +\d\d ", output, re.MULTILINE)
-    assert [file.name for file in small_workflow.path().iterdir()] == ["logs"]
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("abreast", [False, True])
+def test_the_fullest_disk_is_that_of_a_replay_by_brute_force(seed, abreast):
+    draw = random.Random(seed)
+    jobs, paths = [], []
+    for index in range(30):
+        makes = [f"{index}.{output}" for output in range(draw.randint(1, 2))]
+        jobs.append(
+            Job(
+                f"rule{index % 3}",
+                {"model": "m", "dataset": str(index), "split": "s"},
+                draw.choice([0, 5, 10]),
+                tuple(draw.sample(paths, min(len(paths), draw.randint(0, 3)))),
+                tuple(makes),
+                frozenset(path for path in makes if draw.random() < 0.7),
+                Cost(stores=tuple(draw.randint(1, 1000) for _ in makes)),
+            )
+        )
+        paths += makes
+    draw.shuffle(jobs)
+    assert plan.disk(jobs, abreast).peak[()] == replayed(jobs, abreast) < sum(job.cost.disk for job in jobs)

@@ -1,12 +1,14 @@
 """What jobs ask for covers what they use, and is not much more."""
 
 import copy
-import csv
 import json
 import re
 
+import pandas as pd
 import pytest
-from small_study import SMALL
+import yaml
+from small_study import REPOSITORY, SMALL
+from snakemake.resources import Resources
 from tokengeometry.operations.resources import SNAKEMAKE_BYTES, request, threads_worth
 from tokengeometry.study import Study
 
@@ -22,20 +24,11 @@ VIT_B_8 = {
     "grid": [28, 28],
     "prefix_tokens": ["cls"],
     "embed_dim": 768,
+    "matrix_entries": [12 * 768**2] * 12,
 }
+NO_JOB = {"wildcards": {}, "input": [], "threads": 1}
 JOB = {"model": "tiny", "dataset": "pictures", "split": "test", "layer": "02", "part": "000"}
-RULES = (
-    "pixels",
-    "layer",
-    "moments",
-    "concatenated",
-    "spectra",
-    "correlation_matrix",
-    "alpha_table",
-    "draw_alpha_maps",
-    "statistic_table",
-    "draw_statistic_maps",
-)
+RULES = ("pixels", "layer", "moments", "concatenated", "spectra", "correlation_matrix", "cluster_table")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +38,9 @@ def study():
     return Study(config)
 
 
-@pytest.fixture(scope="module")
-def planned(finished):
-    """The resources of every job of the finished study, by its benchmark file."""
-    said = finished.run("--dry-run", "--forceall").stdout
+def resources_of(workflow):
+    """The resources that every job of the whole study has, by its benchmark file."""
+    said = workflow.run("--dry-run", "--forceall").stdout
     pattern = r"benchmark: (\S+)\n(?:    \w+: .*\n)*?    resources: (.*)"
     return {
         file: {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)(?:,|$)", resources)}
@@ -56,41 +48,62 @@ def planned(finished):
     }
 
 
-def test_every_job_asks_for_memory_disk_time_and_gpus(finished, planned):
-    files = {str(file.relative_to(finished.directory)) for file in finished.path("benchmarks").rglob("*.tsv")}
-    assert set(planned) == files
+@pytest.fixture(scope="module")
+def planned(finished):
+    return resources_of(finished)
+
+
+@pytest.fixture(scope="module")
+def peaks(finished, planned):
+    """The measured peak of every job, by its benchmark file."""
+    files = finished.path("benchmarks").rglob("*.tsv")
+    rows = {str(file.relative_to(finished.directory)): pd.read_csv(file, sep="\t").iloc[0] for file in files}
+    assert rows.keys() == planned.keys()
+    return {file: row.max_rss * 2**20 for file, row in rows.items()}
+
+
+def test_what_grows_asks_for_memory_disk_time_and_gpus(planned):
+    of_rules = {file.split("/")[2] for file, asked in planned.items() if asked}
+    assert of_rules == {"model", "dataset", *RULES}
     for asked in planned.values():
-        assert asked.keys() >= {"mem_mb", "disk_mb", "runtime", "gpu"}
+        assert not asked or asked.keys() >= {"mem_mb", "disk_mb", "runtime", "gpu"}
 
 
-def test_memory_asked_for_covers_the_measured_peak_and_is_at_most_twice_it(finished, planned):
-    peaks, asked = {}, {}
+def test_memory_asked_for_covers_the_measured_peak_and_is_at_most_twice_it(peaks, planned):
+    largest, asked = {}, {}
     for file, resources in planned.items():
+        if not resources:
+            continue
         rule = file.split("/")[2]
-        with (finished.directory / file).open() as rows:
-            peak = float(next(csv.DictReader(rows, delimiter="\t"))["max_rss"]) * 2**20
-        assert peak <= resources["mem_mb"] * 1e6, file
-        peaks[rule] = max(peak, peaks.get(rule, SMALLEST_PEAKS.get(rule, SMALLEST_PEAK)))
+        assert peaks[file] <= resources["mem_mb"] * 1e6, file
+        largest[rule] = max(peaks[file], largest.get(rule, SMALLEST_PEAKS.get(rule, SMALLEST_PEAK)))
         asked[rule] = max(resources["mem_mb"] * 1e6, asked.get(rule, 0))
     for rule, memory in asked.items():
-        assert memory - SNAKEMAKE_BYTES <= 2 * peaks[rule], rule
+        assert memory - SNAKEMAKE_BYTES <= 2 * largest[rule], rule
 
 
-def test_resources_are_unknown_before_the_model_is_and_a_dry_run_says_so(small_workflow):
-    said = small_workflow.run("--dry-run", "alpha").stdout
-    assert re.search(r"^rule moments:\n(?:    .*\n)*?    resources: .*mem_mb=<TBD>", said, re.MULTILINE)
+def test_a_clusters_default_covers_tables_and_figures(peaks, planned):
+    profile = yaml.safe_load((REPOSITORY / "slurm" / "config.yaml").read_text())
+    default = Resources.parse(profile["default-resources"], allow_expressions=True)
+    first, second = (
+        {name: default[name].evaluate(attempt=attempt, **NO_JOB).value for name in ("mem_mb", "disk_mb", "runtime")}
+        for attempt in (1, 2)
+    )
+    assert second == {"mem_mb": 2 * first["mem_mb"], "disk_mb": first["disk_mb"], "runtime": 2 * first["runtime"]}
+    light = [file for file, asked in planned.items() if not asked]
+    assert {file.split("/")[2] for file in light} == {"alpha_table", "statistic_table", "correlation_table", "figures"}
+    assert max(peaks[file] for file in light) + SNAKEMAKE_BYTES <= first["mem_mb"] * 1e6
 
 
-@pytest.mark.parametrize("earlier", [{"architecture": "vit_base_patch8_224"}, {"image_size": [224, 224]}])
-def test_resources_are_unknown_until_a_model_described_otherwise_is_made_again(small_workflow, earlier):
-    now = {"architecture": SMALL["models"]["tiny"]["architecture"], "image_size": [64, 64], "depth": 12}
-    small_workflow.path("models", "tiny").mkdir(parents=True)
-    description = small_workflow.path("models", "tiny", "model.json")
-    moments = r"^rule moments:\n(?:    .*\n)*?    resources: .*mem_mb="
-    for model, memory in ((now, r"\d+"), (now | earlier, "<TBD>")):
-        description.write_text(json.dumps(VIT_B_8 | model))
-        said = small_workflow.run("--dry-run", "alpha").stdout
-        assert re.search(moments + memory, said, re.MULTILINE)
+@pytest.mark.parametrize("earlier", [{}, {"architecture": "vit_base_patch8_224"}, {"image_size": [224, 224]}])
+def test_resources_are_those_of_the_model_that_is_described_whatever_is_there(small_workflow, planned, earlier):
+    if earlier:
+        now = {"architecture": SMALL["models"]["tiny"]["architecture"], "image_size": [64, 64], "depth": 12}
+        folder = small_workflow.path("models", "tiny")
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text(json.dumps(VIT_B_8 | now | {"source": {"source": "random"}} | earlier))
+        (folder / "weights.safetensors").write_text("")
+    assert resources_of(small_workflow) == planned
 
 
 @pytest.mark.parametrize("rule", RULES)

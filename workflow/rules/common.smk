@@ -38,7 +38,6 @@ from tokengeometry.study import (
     Study,
     check_keys,
     check_known,
-    is_of,
 )
 
 for variable, value in ALLOCATOR.items():
@@ -59,7 +58,7 @@ try:
         check_datasets_before_run(config, RESULTS)
     check_known(config, RESULTS)
     if workflow.is_main_process:
-        check_models(config, RESULTS)
+        MODELS = check_models(config, RESULTS)
 except StudyError as error:
     sys.exit(f"error: {error}")
 

@@ -58,8 +58,6 @@ rule draw_alpha_trajectories:
         drawing_times("alpha_trajectories")
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_alpha_trajectories"),
     params:
         code=code("statistic_trajectories.py", "power_law"),
         statistic="power_law",
@@ -98,8 +96,6 @@ rule draw_alpha_maps:
         drawing_times("alpha_maps")
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_alpha_maps"),
     params:
         code=code("statistic_maps.py", "power_law"),
         statistic="power_law",
@@ -137,8 +133,6 @@ rule draw_clusters_embedding:
         drawing_times("clusters_embedding")
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_clusters_embedding"),
     params:
         code=code("clusters_embedding.py"),
         branches=branches_shown(),
@@ -158,8 +152,6 @@ rule draw_clusters_map:
         drawing_times("clusters_map")
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_clusters_map"),
     params:
         code=code("clusters_map.py"),
         branches=branches_shown(),
@@ -179,8 +171,6 @@ rule draw_correlation_matrices:
         drawing_times("correlation_matrices")
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_correlation_matrices"),
     params:
         code=code("correlation_matrices.py"),
         branches=branches_shown(),
@@ -200,8 +190,6 @@ rule draw_eigenspectrum_fit:
         drawing_times("eigenspectrum_fit")
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_eigenspectrum_fit"),
     params:
         code=code("eigenspectrum_fit.py"),
         layer=config["figures"]["eigenspectrum"]["layer"],
@@ -223,8 +211,6 @@ rule draw_mean_correlation:
         drawing_times("mean_correlation")
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_mean_correlation"),
     params:
         code=code("mean_correlation.py"),
         labels=lambda wildcards: split_labels(wildcards)[-1:],
@@ -243,8 +229,6 @@ use rule draw_mean_correlation as draw_mean_correlation_of_all_branches with:
         drawing_log("mean_correlation", "all"),
     benchmark:
         drawing_times("mean_correlation", "all")
-    resources:
-        **ask("draw_mean_correlation_of_all_branches"),
     params:
         code=code("mean_correlation.py"),
         labels=[branch_label(branch) for branch in study.branches],
@@ -264,8 +248,6 @@ rule draw_train_test:
         drawing_times("train_test", PAIR)
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_train_test"),
     params:
         code=code("train_test.py"),
         branches=branches_shown("train", "test"),
@@ -285,8 +267,6 @@ rule draw_alpha_summary_trajectories:
         drawing_times("alpha_summary_trajectories", PAIR)
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("draw_alpha_summary_trajectories"),
     params:
         code=code("alpha_summary_trajectories.py"),
         branches=branches_shown("train", "test"),

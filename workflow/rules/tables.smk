@@ -43,8 +43,6 @@ rule alpha_table:
     priority: 20
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("alpha_table"),
     params:
         code=code("statistic_table.py", "power_law"),
         statistic="power_law",
@@ -84,8 +82,6 @@ rule correlation_table:
         "<results>/benchmarks/correlation_table/{model}.{dataset}.{split}.tsv"
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("correlation_table"),
     params:
         code=code("correlation_table.py"),
     script:
@@ -125,8 +121,6 @@ rule train_test_table:
         "<results>/benchmarks/train_test_table/{model}.{dataset}.tsv"
     conda:
         "../../envs/environment.yaml"
-    resources:
-        **ask("train_test_table"),
     params:
         code=code("train_test_table.py"),
     script:

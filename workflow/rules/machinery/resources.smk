@@ -1,11 +1,10 @@
 # What every job asks for. The numbers are tokengeometry.operations.resources'; here they meet Snakemake.
 from functools import cache
 
-from snakemake.common.tbdstring import TBDString
 from tokengeometry.operations import gpu_locks, slurm
 from tokengeometry.operations.resources import (
-    FETCH_RULES,
     GPU_RULES,
+    most_threads,
     request,
     threads_worth,
 )
@@ -44,33 +43,29 @@ def gpus_of(name):
 
 
 @cache
-def read_description(path, _modified):
-    return json.loads(path.read_text())
+def description(name):
+    """What is known of a model: before it is there, what its architecture says."""
+    if workflow.is_main_process:
+        return MODELS[name]
+    return json.loads(
+        Path(rules.model.output.description.format(model=name)).read_text()
+    )
 
 
-def description(name, wildcards):
-    """The content of model.json; None while it isn't there or has yet to be made again, {} where it isn't needed."""
-    if name in FETCH_RULES or "model" not in wildcards.keys():
-        return {}
-    path = Path(rules.model.output.description.format(model=wildcards.model))
-    if not path.exists():
-        return None
-    model = read_description(path, path.stat().st_mtime_ns)
-    return model if is_of(model, config["models"][wildcards.model]) else None
+def work_of(name, wildcards):
+    """The size of a job's work, as the package's functions take it."""
+    its = dict(wildcards.items())
+    return name, study, description(its["model"]) if "model" in its else {}, its
 
 
-def most_threads(name):
-    """Of a rule's jobs. Two side by side use two halves of a machine better than each in turn uses it whole.
-
-    A job of direct mode has no other beside it for most of the time.
-    """
+def threads_of_one(name):
+    """The most threads of a rule's jobs."""
     if config["compute"]["threads"] != "auto":
         return config["compute"]["threads"]
     variable = "TOKENGEOMETRY_THREADS" + "_ALONE" * (name == "direct")
     if workflow.is_main_process:
         cores = workflow.global_resources["_cores"].value or 1
-        shared = max(1 if name == "direct" else 2, gpu_limit())
-        threads = max(1, cores // shared) if workflow.local_exec else 8
+        threads = most_threads(name, cores, gpu_limit()) if workflow.local_exec else 8
         # For the processes of the jobs, which see other cores than this one.
         os.environ[variable] = str(threads)
         # Of several chains, two fill the machine.
@@ -80,39 +75,19 @@ def most_threads(name):
 
 
 def threads_of(name):
-    """Threads of a rule's jobs: those worth having, once the model is known."""
-
-    def threads(wildcards):
-        model = description(name, wildcards)
-        if model is None:
-            return most_threads(name)
-        return threads_worth(
-            name, study, model, dict(wildcards.items()), most_threads(name)
-        )
-
-    return threads
+    """Threads of a rule's jobs: those worth having."""
+    return lambda wildcards: threads_worth(
+        *work_of(name, wildcards), threads_of_one(name)
+    )
 
 
 def ask(name):
-    """The resources of a rule's jobs, evaluated again once the model is known."""
+    """The resources of a rule's jobs."""
 
     def ask_for(quantity):
         def resource(wildcards, threads, attempt):
-            model = description(name, wildcards)
-            if model is None:
-                return TBDString()
-            return getattr(
-                request(
-                    name,
-                    study,
-                    model,
-                    dict(wildcards.items()),
-                    threads=threads,
-                    gpu=gpus_of(name) > 0,
-                    attempt=attempt,
-                ),
-                quantity,
-            )
+            has = dict(threads=threads, gpu=gpus_of(name) > 0, attempt=attempt)
+            return getattr(request(*work_of(name, wildcards), **has), quantity)
 
         return resource
 

@@ -31,21 +31,28 @@ def check_models(config, results):
         A valid configuration.
     results : path
 
+    Returns
+    -------
+    dict of str to dict
+        By the model's name, what `tokengeometry.model.token_chain.describe` says of it.
+
     Raises
     ------
     StudyError
         One line that begins with the key that is wrong.
     """
-    asked = {}
+    asked, found = {}, {}
     for name, settings in config["models"].items():
         source = settings["weights"]["source"]
-        made = _made(name, settings, results)
-        if made is None or made["source"]["source"] != source:
+        found[name] = _made(name, settings, results)
+        if found[name] is None or found[name]["source"]["source"] != source:
             asked[name] = [settings["architecture"], settings["image_size"], source]
     for name, answer in _described(asked).items():
         if "error" in answer:
             raise StudyError(of_model(name, answer["error"]))
         check_model(config, name, answer["model"])
+        found[name] = answer["model"]
+    return found
 
 
 def find_contents(config, results):

@@ -1,11 +1,13 @@
-"""What a study costs before it runs: bytes on disk, bytes of memory and floating-point operations.
+"""What each rule's job costs before it runs: bytes of memory, bytes of its stores, floating-point operations.
 
-Plain arithmetic on shapes. Disk is exact for the arrays of a store (chunks are padded to their full size), without
-coordinates and metadata, which are some kilobytes; memory is an estimate of a job's peak, fitted to what jobs of
-several sizes have used; a multiplication and an addition are two operations.
+One function a rule takes the sizes of a job; `of_job` finds them in a study. Plain arithmetic on shapes. Disk is exact
+for the arrays of a store (chunks are padded to their full size), without coordinates and metadata, which are some
+kilobytes. Memory is an estimate of a job's peak, fitted to what jobs of several sizes have used. A multiplication and
+an addition are two operations.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +35,95 @@ CLUSTERS_BYTES = 2**29
 IMAGE_BYTES = 2**25
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a job takes.
+
+    Attributes
+    ----------
+    memory : int
+        Peak bytes; 0 where the default of every rule is enough.
+    stores : tuple of int
+        Bytes of what it makes, in the order of the rule's outputs, as far as it is worth counting.
+    flops : int
+    """
+
+    memory: int = 0
+    stores: tuple = ()
+    flops: int = 0
+
+    @property
+    def disk(self):
+        """Bytes of all stores."""
+        return sum(self.stores)
+
+
+def of_job(rule, study, model, job, threads=1, gpu=False):
+    """The cost of a rule's job.
+
+    Parameters
+    ----------
+    rule : str
+        Its name; "direct" for all of direct mode. A rule that has no formula costs nothing to speak of.
+    study : tokengeometry.study.Study
+    model : dict
+        What `tokengeometry.model.token_chain.describe` says of the job's model; not looked at for a rule without.
+    job : mapping
+        The wildcards: model, dataset, split, layer and part, as far as the rule has them. Of direct mode's jobs the
+        one for the first part, which makes the concatenated spectra too, has no part.
+    threads : int
+        Those that it gets.
+    gpu : bool
+        Whether it has a GPU.
+
+    Returns
+    -------
+    Cost
+    """
+    match rule:
+        case "model":
+            # The weights as read, in timm's form, and as written.
+            weights = 4 * model["parameters"]
+            return Cost(PROCESS_BYTES + 3 * weights, (weights,))
+        case "dataset":
+            return Cost(PROCESS_BYTES)
+        case "cluster_table":
+            return Cost(CLUSTERS_BYTES)
+        case _ if "layer" not in job and rule not in ("pixels", "direct"):
+            return Cost()
+    split = job["dataset"], job["split"]
+    samples, joint, measured = samples_of(study, job), study.concatenated(*split)[0], study.measured(*split)
+    compute, activations = study.config["compute"], study.config["activations"]
+    layer = int(job.get("layer", 0))
+    shape, dtype = layer_shape(model, layer), activations["dtype"]
+    at_work = compute["batch_size"], threads, not gpu and compute["device"] != "mps"
+    measured_here = measured if layer else 0
+    match rule:
+        case "pixels":
+            return pixels(model, samples, compute["batch_size"], dtype, threads)
+        case "layer":
+            return link(model, layer, samples, dtype, *at_work)
+        case "noise":
+            return noise(model, layer, measured, *at_work)
+        case "direct":
+            besides = (0, 0) if "part" in job else (joint, measured)
+            return direct(model, study.layers(job["model"]), compute["batch_size"], samples, *besides, *at_work[1:])
+        case "moments":
+            return moments(samples, *shape)
+        case "concatenated":
+            return concatenated(joint, *shape, dtype, threads, measured_here)
+        case "spectra":
+            return spectra(joint, *shape, threads, measured_here)
+        case "correlation_matrix":
+            return correlation_matrix(*shape)
+
+
+def samples_of(study, job):
+    """Samples of a job's part, or of the first."""
+    start, stop = study.parts(job["dataset"], job["split"])[int(job.get("part", 0))]
+    return stop - start
+
+
 def layer_shape(model, layer):
     """How many tokens and features a layer has.
 
@@ -53,7 +144,7 @@ def layer_shape(model, layer):
     return spatial + len(model["prefix_tokens"]), model["embed_dim"]
 
 
-# Disk
+# Bytes of stores
 
 
 def array_bytes(shape, dtype):
@@ -70,63 +161,35 @@ def activation_disk(samples, tokens, features, dtype="float32"):
     return array_bytes((samples, tokens, features), dtype)
 
 
-def moment_disk(samples, tokens, features):
-    """Bytes of the moment store of one part of a layer."""
-    shapes = (tokens, features), (tokens, features, features), (tokens, tokens), (features, features)
-    return sum(array_bytes(shape, "float64") for shape in shapes) + array_bytes((samples, tokens), "float32")
-
-
-def concatenated_disk(samples, tokens, features):
-    """Bytes of the store of the spectrum of all tokens concatenated, of one layer."""
-    return 2 * array_bytes((min(samples, tokens * features),), "float64")
-
-
-def spectra_disk(concatenated_samples, tokens, features):
-    """Bytes of the spectra store of one layer."""
-    of_covariances = array_bytes((tokens, features), "float64") + 2 * array_bytes((features,), "float64")
-    return 2 * of_covariances + concatenated_disk(concatenated_samples, tokens, features)
-
-
 def noise_disk(samples, tokens, features, arrays):
     """Bytes of the store of one layer's measured noise, of so many arrays."""
     return arrays * array_bytes((samples, tokens, features), "float32")
 
 
-def correlation_disk(tokens):
-    """Bytes of the correlation store of one layer."""
-    return array_bytes((tokens, tokens), "float64")
+# Forward pass
 
 
-# Memory
+def samples_at_work(batch_size, threads, tokens, features, on_cpu=True):
+    """Samples that a job's forward pass has at work at most: a batch, or on the CPU what its threads share.
 
-
-def pixels_memory(batch_size, image_values, workers):
-    """Peak bytes of the job that makes layer 0 of a part.
-
-    Parameters
-    ----------
-    batch_size : int
-    image_values : int
-        Channels × height × width.
-    workers : int
-        Threads that preprocess images.
+    See `tokengeometry.operations.worker_threads.share`, and `forward_workers` of `tokengeometry.operations.devices` for
+    twice the threads.
     """
-    # What is cut into patches and into chunks is copied on the way, and chunks are written.
-    return PROCESS_BYTES + 6 * CHUNK_BYTES + _loading_bytes(batch_size, image_values, workers, 6)
+    if not on_cpu:
+        return batch_size
+    return min(batch_size, 2 * threads * batch_rows(tokens, features, batch_bytes=TOKENS_BYTES))
+
+
+def link_flops(model, samples, layer):
+    """Operations of the forward pass from the layer before to this one; the patch embedding belongs to layer 1."""
+    tokens, features = layer_shape(model, layer)
+    flops = samples * (2 * tokens * model["matrix_entries"][layer - 1] + 4 * tokens**2 * features)
+    return flops + (2 * samples * math.prod(layer_shape(model, 0)) * features if layer == 1 else 0)
 
 
 def _loading_bytes(batch_size, image_values, workers, taken):
     """Of images that threads preprocess: a batch each, two that wait, and so many copies of the one that is taken."""
     return (workers + 2 + taken) * 4 * batch_size * image_values + workers * IMAGE_BYTES
-
-
-def samples_at_work(batch_size, threads, tokens, features):
-    """Samples that a job's forward pass has at work on the CPU at most.
-
-    See `tokengeometry.operations.worker_threads.share`, and `forward_workers` of `tokengeometry.operations.devices` for
-    twice the threads.
-    """
-    return min(batch_size, 2 * threads * batch_rows(tokens, features, batch_bytes=TOKENS_BYTES))
 
 
 def _block_bytes(samples, tokens, features):
@@ -137,12 +200,35 @@ def _block_bytes(samples, tokens, features):
     return 4 * 16 * samples * tokens * features
 
 
-def layer_memory(batch_size, tokens, features):
-    """Peak bytes of the job that makes a layer ≥ 1 of a part: a block of a transformer on the samples at work.
+def _link_memory(samples, tokens, features):
+    """Of a job that has so many samples at work in a block: with its weights, and chunks read and written."""
+    return PROCESS_BYTES + 6 * CHUNK_BYTES + _block_bytes(samples, tokens, features) + 4 * 2 * 12 * features**2
 
-    The block's own weights are counted too, and chunks read and written.
-    """
-    return PROCESS_BYTES + 6 * CHUNK_BYTES + _block_bytes(batch_size, tokens, features) + 4 * 2 * 12 * features**2
+
+def pixels(model, samples, batch_size, dtype, threads):
+    """Of layer 0 of a part; `threads` preprocess images."""
+    batch = min(batch_size, samples), model["in_chans"] * math.prod(model["image_size"])
+    # What is cut into patches and into chunks is copied on the way, and chunks are written.
+    memory = PROCESS_BYTES + 6 * CHUNK_BYTES + _loading_bytes(*batch, threads, 6)
+    return Cost(memory, (activation_disk(samples, *layer_shape(model, 0), dtype),))
+
+
+def link(model, layer, samples, dtype, batch_size, threads, on_cpu=True):
+    """Of a layer ≥ 1 of a part."""
+    shape = layer_shape(model, layer)
+    memory = _link_memory(samples_at_work(min(batch_size, samples), threads, *shape, on_cpu), *shape)
+    return Cost(memory, (activation_disk(samples, *shape, dtype),), link_flops(model, samples, layer))
+
+
+def noise(model, layer, measured, batch_size, threads, on_cpu=True):
+    """Of the noise of a layer, measured on so many samples; its store has them in float32 too."""
+    shape = layer_shape(model, layer)
+    memory = _link_memory(samples_at_work(min(batch_size, measured), threads, *shape, on_cpu), *shape)
+    memory += 4 * 4 * measured * math.prod(shape)
+    return Cost(memory, (noise_disk(measured, *shape, 2),), link_flops(model, measured, layer))
+
+
+# Sums and spectra
 
 
 def _written_bytes(scatter):
@@ -150,32 +236,22 @@ def _written_bytes(scatter):
     return int(min(1.25 * scatter, 16 * CHUNK_BYTES))
 
 
-def moments_memory(samples, tokens, features):
-    """Peak bytes of the job that sums the moments of one part of a layer: with a batch and what is made of it, or
-    with the chunks of the scatter that are on their way into the store.
+def moments(samples, tokens, features):
+    """Of the moments of one part of a layer: the scatter of every token and the Gram matrix of the tokens.
+
+    Beside them in memory a batch and what is made of it, or the chunks that are on their way into the store.
     """
     batch = min(4 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
     scatter = 8 * tokens * features**2
-    return PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
-
-
-def noise_memory(measured, batch_size, tokens, features):
-    """Peak bytes of the job that measures the noise of a layer on so many samples, of which so many are at work."""
-    return layer_memory(batch_size, tokens, features) + 4 * 4 * measured * tokens * features
+    memory = PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
+    shapes = (tokens, features), (tokens, features, features), (tokens, tokens), (features, features)
+    store = sum(array_bytes(shape, "float64") for shape in shapes) + array_bytes((samples, tokens), "float32")
+    return Cost(memory, (store,), 2 * samples * (tokens * features**2 + tokens**2 * features))
 
 
 def _differences_bytes(measured, tokens, features):
     """Of measured noise: as read, and centred."""
     return 2 * 4 * measured * tokens * features
-
-
-def concatenated_memory(samples, tokens, features, dtype="float32", threads=1, measured=0):
-    """Peak bytes of the job that makes the spectrum of all tokens concatenated, of one layer."""
-    sample = tokens * features * np.dtype(dtype).itemsize
-    # Two blocks of samples, and a chunk on its way.
-    blocks = min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES
-    differences = _differences_bytes(measured, tokens, features)
-    return PROCESS_BYTES + differences + _gram_bytes(samples, tokens * features, sample, blocks, threads)
 
 
 def _gram_bytes(samples, width, sample, blocks, threads):
@@ -189,6 +265,57 @@ def _gram_bytes(samples, width, sample, blocks, threads):
     vectors = min(PROJECTED_BYTES, 8 * width * min(samples, PROJECTED_RANKS))
     # The eigensolver, with whose copies and workspace between three and five times the matrix were measured.
     return max(gram + blocks + pieces, gram + min(blocks, BLOCK_BYTES) + vectors, 5 * gram)
+
+
+def concatenated(samples, tokens, features, dtype="float32", threads=1, measured=0):
+    """Of the spectrum of all tokens of a layer concatenated: half a Gram matrix of the samples, and its eigenvalues."""
+    width = tokens * features
+    sample = width * np.dtype(dtype).itemsize
+    # Two blocks of samples, and a chunk on its way.
+    blocks = min(2 * BLOCK_BYTES, samples * sample) + CHUNK_BYTES
+    memory = PROCESS_BYTES + _differences_bytes(measured, tokens, features)
+    memory += _gram_bytes(samples, width, sample, blocks, threads)
+    store = 2 * array_bytes((min(samples, width),), "float64")
+    return Cost(memory, (store,), samples**2 * width + 4 * samples**3 // 3)
+
+
+def spectra(joint, tokens, features, threads=1, measured=0):
+    """Of the eigenvalues and eigenvectors of every token's covariance and of the pooled one, of a layer.
+
+    The store takes over the concatenated spectrum of so many joint samples.
+    """
+    matrix = 8 * features**2
+    block = chunk_length((tokens, features, features), "float64") * matrix
+    arrays = 2 * 2 * 8 * tokens * features + _differences_bytes(measured, tokens, features)
+    memory = PROCESS_BYTES + 5 * block + 2 * threads * matrix + 3 * matrix + arrays
+    of_covariances = array_bytes((tokens, features), "float64") + 2 * array_bytes((features,), "float64")
+    store = 2 * of_covariances + concatenated(joint, tokens, features).disk
+    return Cost(memory, (store,), (tokens + 1) * 9 * features**3)
+
+
+def correlation_matrix(tokens, features):
+    """Of the correlation matrix of a layer."""
+    memory = LIGHT_PROCESS_BYTES + 8 * (6 * tokens**2 + 4 * tokens * features)
+    return Cost(memory, (array_bytes((tokens, tokens), "float64"),), 2 * tokens**2 * features)
+
+
+# Direct mode
+
+
+def direct(model, layers, batch_size, samples, joint, measured=0, threads=1, on_cpu=True):
+    """Of a part in direct mode; the parameters are those of `direct_memory`."""
+    size = model, layers, batch_size, samples, joint, measured
+    memory = direct_memory(*size, threads, on_cpu)
+    shapes = [layer_shape(model, layer) for layer in layers]
+    sums = [moments(samples, *shape) for shape in shapes]
+    sums += [concatenated(joint, *shape) for shape in shapes] if joint else []
+    stores = [its.disk for its in sums]
+    # Without the layer in float32 from which the next one would follow.
+    stores += [noise_disk(measured, *layer_shape(model, layer), 1) for layer in layers if layer and measured]
+    _, group = direct_size(memory, *size, threads, on_cpu)
+    passes = -(-len(layers) // group)
+    forward = sum(link_flops(model, samples + measured, layer) for layer in range(1, max(layers) + 1))
+    return Cost(memory, tuple(stores), passes * forward + sum(its.flops for its in sums))
 
 
 def direct_memory(model, layers, batch_size, samples, joint, measured=0, threads=1, on_cpu=True):
@@ -237,107 +364,25 @@ def direct_size(memory, model, layers, batch_size, samples, joint, measured=0, t
 
 def _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu):
     """Of everything but samples and sums; of a sample; of a layer's sums."""
-    pixels, (tokens, features) = math.prod(layer_shape(model, 0)), layer_shape(model, 1)
+    values, (tokens, features) = math.prod(layer_shape(model, 0)), layer_shape(model, 1)
     shapes = [layer_shape(model, layer) for layer in layers]
     scatter = max(8 * t * d**2 for t, d in shapes)
     sums = scatter + max(8 * (t**2 + 2 * t * d) for t, d in shapes)
     weights = 4 * max(layers) * 12 * features**2
     # The reference's weights, two of its layers, and its differences.
     reference = bool(measured) * weights + 3 * _differences_bytes(measured, *max(shapes, key=math.prod))
-    at_work = samples_at_work(batch_size, threads, tokens, features) if on_cpu else batch_size
+    at_work = samples_at_work(batch_size, threads, tokens, features, on_cpu)
     # What is there beside those, one after the other: images that are loaded; samples in the model and the
     # chunks of the layer before that are being written; a batch and what is made of it; the sample Gram matrix.
     # Besides, gaps of the heap that one of them leaves and the next can't use.
     work = 4 * CHUNK_BYTES + max(
-        _loading_bytes(batch_size, pixels, threads, 2),
+        _loading_bytes(batch_size, values, threads, 2),
         _block_bytes(at_work, tokens, features) + _written_bytes(scatter),
         3 * BATCH_BYTES,
         max(_gram_bytes(joint, t * d, 4 * t * d, 0, threads) for t, d in shapes),
     )
-    return PROCESS_BYTES + weights + reference + work, 4 * max(pixels, tokens * features), sums
+    return PROCESS_BYTES + weights + reference + work, 4 * max(values, tokens * features), sums
 
 
 def _smallest_slab(model, layers, samples, joint):
     return min(samples, max(joint, *(batch_rows(*layer_shape(model, layer)) for layer in layers)))
-
-
-def spectra_memory(tokens, features, threads, measured=0):
-    """Peak bytes of the job that makes the spectra of one layer."""
-    matrix = 8 * features**2
-    block = chunk_length((tokens, features, features), "float64") * matrix
-    arrays = 2 * 2 * 8 * tokens * features + _differences_bytes(measured, tokens, features)
-    return PROCESS_BYTES + 5 * block + 2 * threads * matrix + 3 * matrix + arrays
-
-
-def correlation_memory(tokens, features):
-    """Peak bytes of the job that makes the correlation matrix of one layer."""
-    return LIGHT_PROCESS_BYTES + 8 * (6 * tokens**2 + 4 * tokens * features)
-
-
-def figure_memory(layers, tokens, features):
-    """Peak bytes of the job that makes a table or a figure over all layers."""
-    return LIGHT_PROCESS_BYTES + 3 * 8 * layers * tokens * max(tokens, features)
-
-
-# Floating-point operations
-
-
-def block_flops(samples, tokens, features, matrix_entries=None):
-    """Operations of a transformer block's forward pass.
-
-    Parameters
-    ----------
-    samples, tokens, features : int
-    matrix_entries : int, optional
-        Entries of all the block's weight matrices; by default those of attention and of an MLP four times
-        as wide, 12 D².
-    """
-    entries = 12 * features**2 if matrix_entries is None else matrix_entries
-    return samples * (2 * tokens * entries + 4 * tokens**2 * features)
-
-
-def embedding_flops(samples, tokens, pixel_features, features):
-    """Operations of the patch embedding, which belongs to the link of layer 1."""
-    return 2 * samples * tokens * pixel_features * features
-
-
-def chain_flops(model, samples, last):
-    """Operations of the forward pass up to a layer.
-
-    Parameters
-    ----------
-    model : dict
-        As of `layer_shape`; and matrix_entries of every block, by default as of `block_flops`.
-    samples, last : int
-    """
-    if last == 0:
-        return 0
-    tokens, features = layer_shape(model, 1)
-    entries = model.get("matrix_entries") or [None] * last
-    blocks = sum(block_flops(samples, tokens, features, entries[layer]) for layer in range(last))
-    return blocks + embedding_flops(samples, *layer_shape(model, 0), features)
-
-
-def sums_flops(samples, joint, shapes):
-    """Operations of the moments and the concatenated spectra of layers of these shapes."""
-    return sum(moments_flops(samples, *shape) + concatenated_flops(joint, *shape) for shape in shapes)
-
-
-def moments_flops(samples, tokens, features):
-    """Operations of the scatter of every token and the Gram matrix of the tokens."""
-    return 2 * samples * (tokens * features**2 + tokens**2 * features)
-
-
-def concatenated_flops(samples, tokens, features):
-    """Operations of the lower triangle of the samples' Gram matrix, and of its eigenvalues."""
-    return samples**2 * tokens * features + 4 * samples**3 // 3
-
-
-def spectra_flops(tokens, features):
-    """Operations of the eigenvalues and eigenvectors of every token's covariance and of the pooled one."""
-    return (tokens + 1) * 9 * features**3
-
-
-def correlation_flops(tokens, features):
-    """Operations of the correlation matrix from the moments."""
-    return 2 * tokens**2 * features

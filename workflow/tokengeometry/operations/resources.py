@@ -3,10 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from tokengeometry.operations import work
+from tokengeometry.operations import cost
 
-# What needs the network, and comes before anything is known of the model.
-FETCH_RULES = ("model", "dataset")
 # What has work for a GPU.
 GPU_RULES = ("layer", "noise", "direct", "moments", "concatenated", "spectra")
 # On a cluster two Snakemakes stand around the script: one in the job, one in its step.
@@ -41,17 +39,8 @@ def request(rule, study, model, job, *, threads=1, gpu=False, attempt=1):
 
     Parameters
     ----------
-    rule : str
-        Its name.
-    study : tokengeometry.study.Study
-    model : dict
-        The content of the model's `model.json`; not looked at for `FETCH_RULES` and for rules over all models.
-    job : mapping
-        The wildcards: dataset, split, layer and part, as far as the rule has them.
-    threads : int
-        Those that it gets; see `threads_worth`.
-    gpu : bool
-        Whether it has a GPU.
+    rule, study, model, job, threads, gpu
+        As of `tokengeometry.operations.cost.of_job`; for threads see `threads_worth`.
     attempt : int
         1, 2, …: memory and time grow with it.
 
@@ -59,13 +48,13 @@ def request(rule, study, model, job, *, threads=1, gpu=False, attempt=1):
     -------
     Request
     """
-    flops = work.flops(rule, study, model, job)
+    its = cost.of_job(rule, study, model, job, threads, gpu)
     rate = FLOPS_PER_GPU if gpu else threads * FLOPS_PER_THREAD
-    memory = MEMORY_MARGIN * work.memory(rule, study, model, job, threads, gpu) + SNAKEMAKE_BYTES + gpu * CUDA_BYTES
+    memory = MEMORY_MARGIN * its.memory + SNAKEMAKE_BYTES + gpu * CUDA_BYTES
     return Request(
         memory_mb=attempt * math.ceil(memory / 1e6),
-        disk_mb=math.ceil(work.disk(rule, study, model, job) / 1e6),
-        minutes=attempt * max(FEWEST_MINUTES, math.ceil(flops / rate / 60)),
+        disk_mb=math.ceil(its.disk / 1e6),
+        minutes=attempt * max(FEWEST_MINUTES, math.ceil(its.flops / rate / 60)),
     )
 
 
@@ -74,10 +63,19 @@ def memory_of(memory_mb):
     return (memory_mb * 1e6 - SNAKEMAKE_BYTES) / MEMORY_MARGIN
 
 
+def most_threads(rule, cores, gpus=0):
+    """Threads of a job of a rule on so many cores.
+
+    Two jobs side by side use two halves of a machine better than each in turn uses it whole. A job of direct mode has
+    no other beside it for most of the time.
+    """
+    return max(1, cores // max(1 if rule == "direct" else 2, gpus))
+
+
 def threads_worth(rule, study, model, job, most):
     """Threads that shorten a job by more than they cost, at most `most`; the rest is as of `request`."""
     if rule == "pixels":
-        worth = work.samples_of(study, job) / SAMPLES_WORTH_A_WORKER
+        worth = cost.samples_of(study, job) / SAMPLES_WORTH_A_WORKER
     else:
-        worth = work.flops(rule, study, model, job) / FLOPS_WORTH_A_THREAD
+        worth = cost.of_job(rule, study, model, job).flops / FLOPS_WORTH_A_THREAD
     return max(1, min(most, math.ceil(worth)))
