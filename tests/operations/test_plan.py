@@ -16,6 +16,8 @@ BRANCH = "tiny/pictures/test"
 PIXELS, TOKENS = (16, 768), (17, 192)
 NOT_KEPT = {"activations": {"store": True, "dtype": "float32", "keep": False}, "moments": {"keep": False}}
 
+POWER_LAW = {"statistics": ["power_law"]}
+
 
 class Plan:
     """What is printed: of every group and rule the jobs, GiB, GB and TFLOP; 0 where the table has a blank."""
@@ -124,7 +126,7 @@ def test_the_plan_is_of_the_whole_study_and_its_disk_that_of_the_stores(finished
 
 
 def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(planned):
-    found = planned(samples=24, samples_per_part=24, **NOT_KEPT)
+    found = planned(samples=24, samples_per_part=24, **NOT_KEPT | POWER_LAW)
     assert found.disk("pixels") == cost.activation_disk(24, *PIXELS)
     assert found.disk("layer") == 2 * cost.activation_disk(24, *TOKENS)
     assert found.disk("moments") == cost.moments(24, *PIXELS).disk
@@ -132,10 +134,15 @@ def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(planne
     assert found.disk("left at the end", "total") == 1e9 * (stay + found.rows["whole study", "model"][2])
 
 
+def test_moments_of_all_layers_wait_for_a_table_of_them(planned):
+    found = planned(samples=24, samples_per_part=24, statistics=["power_law", "token_norm"], **NOT_KEPT)
+    assert found.disk("moments") == cost.moments(24, *PIXELS).disk + 2 * cost.moments(24, *TOKENS).disk
+
+
 @pytest.mark.parametrize("joint", [8, 24])
 def test_what_waits_for_other_parts_adds_up(planned, joint):
     fit = SMALL["fit"] | {"ranks": [1, 5], "min_ranks": 4}
-    found = planned(samples=24, samples_per_part=8, concatenated_samples=joint, fit=fit, **NOT_KEPT)
+    found = planned(samples=24, samples_per_part=8, concatenated_samples=joint, fit=fit, **NOT_KEPT | POWER_LAW)
     # Moments of all parts but the last wait for it.
     every_layer = cost.moments(8, *PIXELS).disk + 2 * cost.moments(8, *TOKENS).disk
     assert found.disk("moments") == 2 * every_layer + cost.moments(8, *PIXELS).disk

@@ -6,9 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-import yaml
 from small_study import REPOSITORY, SMALL
-from snakemake.resources import Resources
 from tokengeometry.operations.resources import SNAKEMAKE_BYTES, request, threads_worth
 from tokengeometry.study import Study
 
@@ -26,9 +24,9 @@ VIT_B_8 = {
     "embed_dim": 768,
     "matrix_entries": [12 * 768**2] * 12,
 }
-NO_JOB = {"wildcards": {}, "input": [], "threads": 1}
 JOB = {"model": "tiny", "dataset": "pictures", "split": "test", "layer": "02", "part": "000"}
 RULES = ("pixels", "layer", "moments", "concatenated", "spectra", "correlation_matrix", "cluster_table")
+LIGHT_RULES = ("alpha_table", "statistic_table", "correlation_table")
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +36,9 @@ def study():
     return Study(config)
 
 
-def resources_of(workflow):
+def resources_of(workflow, *options):
     """The resources that every job of the whole study has, by its benchmark file."""
-    said = workflow.run("--dry-run", "--forceall").stdout
+    said = workflow.run("--dry-run", "--forceall", *options).stdout
     pattern = r"benchmark: (\S+)\n(?:    \w+: .*\n)*?    resources: (.*)"
     return {
         file: {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)(?:,|$)", resources)}
@@ -82,17 +80,16 @@ def test_memory_asked_for_covers_the_measured_peak_and_is_at_most_twice_it(peaks
         assert memory - SNAKEMAKE_BYTES <= 2 * largest[rule], rule
 
 
-def test_a_clusters_default_covers_tables_and_figures(peaks, planned):
-    profile = yaml.safe_load((REPOSITORY / "slurm" / "config.yaml").read_text())
-    default = Resources.parse(profile["default-resources"], allow_expressions=True)
-    first, second = (
-        {name: default[name].evaluate(attempt=attempt, **NO_JOB).value for name in ("mem_mb", "disk_mb", "runtime")}
-        for attempt in (1, 2)
-    )
-    assert second == {"mem_mb": 2 * first["mem_mb"], "disk_mb": first["disk_mb"], "runtime": 2 * first["runtime"]}
+def test_on_a_cluster_tables_and_figures_ask_for_the_profiles_default_and_it_covers_them(finished, peaks, planned):
+    on_cluster = resources_of(finished, "--profile", REPOSITORY / "slurm")
     light = [file for file, asked in planned.items() if not asked]
-    assert {file.split("/")[2] for file in light} == {"alpha_table", "statistic_table", "correlation_table", "figures"}
-    assert max(peaks[file] for file in light) + SNAKEMAKE_BYTES <= first["mem_mb"] * 1e6
+    assert {file.split("/")[2] for file in light} == {*LIGHT_RULES, "figures"}
+    for file, asked in on_cluster.items():
+        if file in light:
+            assert (asked["mem_mb"], asked["disk_mb"], asked["runtime"]) == (1000, 100, 10)
+            assert peaks[file] + SNAKEMAKE_BYTES <= asked["mem_mb"] * 1e6
+        else:
+            assert asked.items() >= planned[file].items()
 
 
 @pytest.mark.parametrize("earlier", [{}, {"architecture": "vit_base_patch8_224"}, {"image_size": [224, 224]}])
@@ -127,7 +124,7 @@ def test_threads_follow_the_work_up_to_the_most_there_are(study):
     large = [threads_worth(rule, study, VIT_B_8, JOB, 8) for rule in ("pixels", "layer", "moments", "spectra")]
     assert large == [4, 8, 8, 8]
     assert threads_worth("layer", study, VIT_B_8, JOB, 3) == 3
-    small = VIT_B_8 | {"grid": [4, 4], "embed_dim": 192}
+    small = VIT_B_8 | {"grid": [4, 4], "embed_dim": 192, "matrix_entries": [12 * 192**2] * 12}
     assert {threads_worth(rule, study, small, JOB, 8) for rule in ("layer", "moments", "spectra")} == {1}
 
 

@@ -1,6 +1,7 @@
 # What the study costs, printed before anything runs.
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from snakemake.dag import DAG
 from tokengeometry.operations import cost, plan as planning
@@ -24,7 +25,8 @@ def planned_job(job):
     )
 
 
-def plan_text(_wildcards):
+@cache
+def plan_text():
     """The plan of everything that `all` asks for, whatever of it is there."""
     graph = DAG(workflow, workflow.rules, targetfiles=set(), targetrules=set())
 
@@ -47,6 +49,6 @@ rule plan:
     conda:
         "../../envs/environment.yaml"
     params:
-        text=plan_text,
+        text=lambda wildcards: plan_text(),
     script:
         "../scripts/plan.py"
