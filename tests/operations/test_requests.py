@@ -26,7 +26,8 @@ VIT_B_8 = {
 }
 JOB = {"model": "tiny", "dataset": "pictures", "split": "test", "layer": "02", "part": "000"}
 RULES = ("pixels", "layer", "moments", "concatenated", "spectra", "correlation_matrix", "cluster_table")
-LIGHT_RULES = ("alpha_table", "statistic_table", "correlation_table")
+# Tables that grow with the samples or the square of the tokens; so does one figure.
+GROWING = ("statistic_table", "correlation_table")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def peaks(finished, planned):
 
 def test_what_grows_asks_for_memory_disk_time_and_gpus(planned):
     of_rules = {file.split("/")[2] for file, asked in planned.items() if asked}
-    assert of_rules == {"model", "dataset", *RULES}
+    assert of_rules == {"model", "dataset", *RULES, *GROWING, "figures"}
     for asked in planned.values():
         assert not asked or asked.keys() >= {"mem_mb", "disk_mb", "runtime", "gpu"}
 
@@ -83,7 +84,7 @@ def test_memory_asked_for_covers_the_measured_peak_and_is_at_most_twice_it(peaks
 def test_on_a_cluster_tables_and_figures_ask_for_the_profiles_default_and_it_covers_them(finished, peaks, planned):
     on_cluster = resources_of(finished, "--profile", REPOSITORY / "slurm")
     light = [file for file, asked in planned.items() if not asked]
-    assert {file.split("/")[2] for file in light} == {*LIGHT_RULES, "figures"}
+    assert {file.split("/")[2] for file in light} == {"alpha_table", "figures"}
     for file, asked in on_cluster.items():
         if file in light:
             assert (asked["mem_mb"], asked["disk_mb"], asked["runtime"]) == (1000, 100, 10)
@@ -118,6 +119,14 @@ def test_a_store_fits_in_the_disk_asked_for_and_little_is_left(finished, planned
         used = sum(chunk.stat().st_size for chunk in store.rglob("*") if chunk.name.isdigit())
         asked = planned[f"results/benchmarks/{file}.tsv"]["disk_mb"]
         assert used <= asked * 1e6 <= used + 1e6
+
+
+def test_tables_and_figures_ask_for_what_was_measured_at_the_papers_size(study):
+    config = copy.deepcopy(study.config) | {"samples": 50_000}
+    config["models"]["tiny"]["layers"] = list(range(13))
+    for rule, peak in (("statistic_table", 980), ("figures", 366)):
+        asked = request(rule, Study(config), VIT_B_8, JOB | {"statistic": "token_norm"}).memory_mb
+        assert peak * 2**20 < asked * 1e6 - SNAKEMAKE_BYTES < 1.5 * peak * 2**20
 
 
 def test_threads_follow_the_work_up_to_the_most_there_are(study):

@@ -178,8 +178,7 @@ def settings_of(statistic):
 
 def stores_of_statistic(wildcards):
     """The spectra of every layer, or its moments of every part."""
-    statistic = statistics.load(study.statistics[wildcards.statistic])
-    if not hasattr(statistic, "of_moments"):
+    if not study.of_moments(wildcards.statistic):
         return layers_of(rules.spectra.output.store)(wildcards)
     return [
         path

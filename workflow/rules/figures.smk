@@ -171,6 +171,9 @@ rule draw_correlation_matrices:
         drawing_times("correlation_matrices")
     conda:
         "../../envs/environment.yaml"
+    # Each layer has a matrix of token × token.
+    resources:
+        **ask("figures"),
     params:
         code=code("correlation_matrices.py"),
         branches=branches_shown(),

@@ -62,6 +62,9 @@ use rule alpha_table as statistic_table with:
         "<results>/logs/statistic_table/{model}/{dataset}/{split}/{statistic}.log",
     benchmark:
         "<results>/benchmarks/statistic_table/{model}.{dataset}.{split}.{statistic}.tsv"
+    # One of moments grows with the samples.
+    resources:
+        **ask("statistic_table"),
     params:
         code=lambda wildcards: code(
             "statistic_table.py", study.statistics[wildcards.statistic]
@@ -82,6 +85,8 @@ rule correlation_table:
         "<results>/benchmarks/correlation_table/{model}.{dataset}.{split}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **ask("correlation_table"),
     params:
         code=code("correlation_table.py"),
     script:

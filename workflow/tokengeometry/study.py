@@ -124,6 +124,10 @@ class Study:
         """The statistics' modules by the names of their tables."""
         return {statistics.table_of(name): name for name in self.config["statistics"]}
 
+    def of_moments(self, table):
+        """Whether a statistic's table is made from moments, not from spectra."""
+        return hasattr(statistics.load(self.statistics[table]), "of_moments")
+
     @property
     def branch_figures(self):
         """The names of all figures of a branch."""

@@ -89,6 +89,11 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
             return Cost(PROCESS_BYTES)
         case "cluster_table":
             return Cost(CLUSTERS_BYTES)
+        case "correlation_table" | "figures" if "split" in job:
+            return matrices(len(study.layers(job["model"])), layer_shape(model, 1)[0])
+        case "statistic_table":
+            samples = study.samples(job["dataset"], job["split"]) if study.of_moments(job["statistic"]) else 0
+            return norms(samples, layer_shape(model, 1)[0])
         case _ if "layer" not in job and rule not in ("pixels", "direct"):
             return Cost()
     split = job["dataset"], job["split"]
@@ -297,6 +302,19 @@ def correlation_matrix(tokens, features):
     """Of the correlation matrix of a layer."""
     memory = LIGHT_PROCESS_BYTES + 8 * (6 * tokens**2 + 4 * tokens * features)
     return Cost(memory, (array_bytes((tokens, tokens), "float64"),), 2 * tokens**2 * features)
+
+
+# Tables and figures, as far as they grow
+
+
+def matrices(layers, tokens):
+    """Of a table or a figure of the correlation matrices of so many layers."""
+    return Cost(LIGHT_PROCESS_BYTES + 4 * 8 * layers * tokens**2)
+
+
+def norms(samples, tokens):
+    """Of a table of the norms of so many samples: of the parts and merged, in float64, sorted for quantiles."""
+    return Cost(LIGHT_PROCESS_BYTES + 7 * 4 * samples * tokens)
 
 
 # Direct mode
