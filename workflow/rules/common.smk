@@ -33,7 +33,6 @@ from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.operations.studies import RESULTS, check_folder, file_names
 from tokengeometry.geometry import statistics
 from tokengeometry.study import (
-    PAIR_FIGURES,
     Branch,
     Study,
     check_keys,
@@ -219,6 +218,17 @@ def every_branch(*paths):
 def every_pair(*paths):
     """The paths for every data set of the study whose train and test splits are compared."""
     return [path.format(**vars(pair)) for path in paths for pair in study.pairs]
+
+
+def every(path):
+    """The path for all that the study has of its wildcards."""
+    if "{statistic}" in path:
+        # α has rules of its own.
+        others = study.statistics.keys() - {"alpha"}
+        return every_branch(*expand(path, statistic=others, allow_missing=True))
+    if "{split}" in path:
+        return every_branch(path)
+    return every_pair(path) if "{dataset}" in path else [path]
 
 
 def of_part(path, first):

@@ -1,37 +1,24 @@
 # Figures of a branch, of a data set's two splits, and across branches.
-rule figures:
-    input:
-        every_branch(
-            *expand(
-                "<results>/{{model}}/{{dataset}}/{{split}}/figures/{name}.{format}",
-                name=study.branch_figures,
-                format=["png", "svg"],
-            )
-        ),
-        every_pair(
-            *expand(
-                "<results>/{{model}}/{{dataset}}/figures/{name}.{format}",
-                name=PAIR_FIGURES,
-                format=["png", "svg"],
-            )
-        ),
-        multiext("<results>/figures/mean_correlation", ".png", ".svg"),
+BRANCH, PAIR, STUDY = "{model}/{dataset}/{split}/", "{model}/{dataset}/", ""
 
 
-BRANCH, PAIR = "{model}/{dataset}/{split}", "{model}/{dataset}"
+# What the rules below draw.
+FIGURES = []
 
 
 def pictures(name, of=BRANCH):
     """A figure's two files."""
-    return multiext(f"<results>/{of}/figures/{name}", ".png", ".svg")
+    files = multiext(f"<results>/{of}figures/{name}", ".png", ".svg")
+    FIGURES.extend(map(str, files))
+    return files
 
 
 def drawing_log(name, of=BRANCH):
-    return f"<results>/logs/figures/{of}/{name}.log"
+    return f"<results>/logs/figures/{of}{name}.log"
 
 
 def drawing_times(name, of=BRANCH):
-    return f"<results>/benchmarks/figures/{of.replace('/', '.')}.{name}.tsv"
+    return f"<results>/benchmarks/figures/{of.replace('/', '.')}{name}.tsv"
 
 
 def branches_shown(*splits):
@@ -227,7 +214,7 @@ use rule draw_mean_correlation as draw_mean_correlation_of_all_branches with:
     input:
         tables=every_branch(rules.correlation_table.output.table),
     output:
-        multiext("<results>/figures/mean_correlation", ".png", ".svg"),
+        pictures("mean_correlation", STUDY),
     log:
         drawing_log("mean_correlation", "all"),
     benchmark:
@@ -275,3 +262,8 @@ rule draw_alpha_summary_trajectories:
         branches=branches_shown("train", "test"),
     script:
         "../scripts/alpha_summary_trajectories.py"
+
+
+rule figures:
+    input:
+        [path for figure in FIGURES for path in every(figure)],

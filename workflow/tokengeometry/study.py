@@ -21,16 +21,8 @@ from tokengeometry.geometry import statistics
 from tokengeometry.operations.studies import RESERVED, folder_of
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
-BRANCH_FIGURES = (
-    "clusters_embedding",
-    "clusters_map",
-    "correlation_matrices",
-    "eigenspectrum_fit",
-    "mean_correlation",
-)
 # Of a branch, but for those of its statistics.
 TABLES = ("clusters", "correlation")
-PAIR_FIGURES = ("train_test", "alpha_summary_trajectories")
 MOST_PARTS = 1000
 # Whose activations are computed in float32 too, where the chain is coarser.
 MEASURED_SAMPLES = 128
@@ -127,12 +119,6 @@ class Study:
     def of_moments(self, table):
         """Whether a statistic's table is made from moments, not from spectra."""
         return hasattr(statistics.load(self.statistics[table]), "of_moments")
-
-    @property
-    def branch_figures(self):
-        """The names of all figures of a branch."""
-        of_statistics = [f"{table}_{kind}" for table in self.statistics for kind in ("trajectories", "maps")]
-        return [*of_statistics, *BRANCH_FIGURES]
 
     def layers(self, model):
         """The layers of a model that are analysed, ascending."""
