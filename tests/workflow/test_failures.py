@@ -237,7 +237,8 @@ def test_a_number_that_is_not_finite_stops_the_job_that_made_it(tmp_path, dtype,
 
     images = torch.zeros(5, 3, 4, 4)
     images[3, 1, 2, 3] = value
-    model = {"grid": [2, 2], "patch_size": [2, 2], "in_chans": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+    model = {"grid": [2, 2], "patch_size": [2, 2], "in_chans": 3, "prefix_tokens": []}
+    model |= {"mean": [0.5] * 3, "std": [0.5] * 3}
     path = tmp_path / "part_000.zarr"
     with pytest.raises(StudyError, match=f"^layer 0, sample 13, token 3: an activation is not finite in {dtype}"):
         write_pixels(path, iter([images[:2], images[2:]]), model, np.arange(10, 15), dtype=dtype)
@@ -248,7 +249,7 @@ def test_activations_beyond_float16_are_not_stored_as_infinite(tmp_path):
     import torch
     from tokengeometry.activations.on_disk import write_pixels
 
-    model = {"grid": [1, 1], "patch_size": [2, 2], "in_chans": 1, "mean": [0.5], "std": [0.5]}
+    model = {"grid": [1, 1], "patch_size": [2, 2], "in_chans": 1, "prefix_tokens": [], "mean": [0.5], "std": [0.5]}
     images = torch.full((2, 1, 2, 2), 1e5)
     with pytest.raises(
         StudyError, match="sample 7, token 0: an activation is not finite in float16.*activations.dtype"
