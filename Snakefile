@@ -27,7 +27,9 @@ else:
 
 include: "workflow/rules/spectra.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/drawing.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/machinery/graph.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"
 include: "workflow/rules/free.smk"

@@ -306,22 +306,3 @@ def example_spectrum(wildcards):
     return rules.spectra.output.store.format(
         **dict(wildcards, layer=f"{config['figures']['eigenspectrum']['layer']:02d}")
     )
-
-
-def split_labels(branch):
-    """Every split's name in a figure of one branch, up to the branch's own.
-
-    What comes later in the configuration doesn't change its colour, nor make it rerun.
-    """
-    labels = [
-        f"{dataset} {split}"
-        for dataset, settings in config["datasets"].items()
-        for split in settings["splits"]
-    ]
-    return labels[: labels.index(f"{branch.dataset} {branch.split}") + 1]
-
-
-def branch_label(branch):
-    """A branch's name in a figure, its split last; the model is named where there are several."""
-    model = f"{branch.model}, " if len(config["models"]) > 1 else ""
-    return f"{model}{branch.dataset} {branch.split}"

@@ -1,36 +1,4 @@
 # Figures of a branch, of a data set's two splits, and across branches.
-BRANCH, PAIR, STUDY = "{model}/{dataset}/{split}/", "{model}/{dataset}/", ""
-
-
-# What the rules below draw.
-FIGURES = []
-
-
-def pictures(name, of=BRANCH):
-    """A figure's two files."""
-    files = multiext(f"<results>/{of}figures/{name}", ".png", ".svg")
-    FIGURES.extend(map(str, files))
-    return files
-
-
-def drawing_log(name, of=BRANCH):
-    return f"<results>/logs/figures/{of}{name}.log"
-
-
-def drawing_times(name, of=BRANCH):
-    return f"<results>/benchmarks/figures/{of.replace('/', '.')}{name}.tsv"
-
-
-def branches_shown(*splits):
-    """Model, data set, split and N of what a figure is of: the rule's own branch, or its data set's splits."""
-
-    def shown(wildcards):
-        return [
-            study.counted(Branch(wildcards.model, wildcards.dataset, split))
-            for split in splits or [wildcards.split]
-        ]
-
-    return shown
 
 
 rule draw_alpha_trajectories:
