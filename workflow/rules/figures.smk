@@ -184,9 +184,9 @@ use rule draw_mean_correlation as draw_mean_correlation_of_all_branches with:
     output:
         pictures("mean_correlation", STUDY),
     log:
-        drawing_log("mean_correlation", "all"),
+        drawing_log("mean_correlation", "all/"),
     benchmark:
-        drawing_times("mean_correlation", "all")
+        drawing_times("mean_correlation", "all/")
     params:
         code=code("mean_correlation.py"),
         labels=[branch_label(branch) for branch in study.branches],
