@@ -60,12 +60,12 @@ JOBS = {
 
 
 def write_activations(path, samples, tokens, features):
-    chunk = np.random.default_rng(0).normal(size=(100, tokens, features)).astype(np.float32)
+    random = np.random.default_rng(0)
     with zarr_store.create(path, compute_dtype="float32") as store:
         shape = (samples, tokens, features)
         array = store.create("activations", shape, np.float32, ("sample", "token", "feature"))
         for start in range(0, samples, 100):
-            array[start : start + 100] = chunk
+            array[start : start + 100] = random.standard_normal((100, tokens, features), np.float32)
         store.write("sample", np.arange(samples), ("sample",))
     return path
 
@@ -82,6 +82,7 @@ def sources(tmp_path_factory):
 def peak(job, source, out, **variables):
     """Peak resident memory of a process that does this job on one thread, in bytes."""
     set_up = [f"{name} = {value!r}" for name, value in {"source": str(source), "out": str(out), **variables}.items()]
+    set_up.append("import torch\ntorch.set_num_threads(1)")
     code = "\n".join([*set_up, textwrap.dedent(JOBS[job]), PRINT_PEAK])
     environment = os.environ | ALLOCATOR | {"PYTHONPATH": str(REPOSITORY / "workflow"), "OMP_NUM_THREADS": "1"}
     process = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=False)
