@@ -28,16 +28,8 @@ TOKEN_CHAIN = "tokengeometry/model/token_chain.py"
 ZARR_STORE = "tokengeometry/storage/zarr_store.py"
 BRANCH = {"model": "tiny", "dataset": "pictures", "split": "test"}
 LAYERS, PARTS = ["00", "01", "02"], ["000", "001"]
-FIGURES = [
-    "alpha_trajectories",
-    "alpha_maps",
-    "clusters_embedding",
-    "clusters_map",
-    "correlation_matrices",
-    "eigenspectrum_fit",
-    "mean_correlation",
-]
-ACROSS = {("draw_mean_correlation_of_all_branches", ())}
+FIGURES = ["alpha", "clusters", "correlation", "eigenspectrum"]
+ACROSS = {("draw_all_branches", ())}
 
 
 def job(rule, **wildcards):
@@ -73,24 +65,19 @@ def statistics(branch, layers, parts, *, concatenated=True):
     return moments(branch, layers, parts) | merged(branch, layers, concatenated=concatenated)
 
 
-def of_statistic(branch, table, *kinds):
-    """The jobs of a statistic other than α: its table, its trajectories, its maps."""
-    rules = {"table": "statistic_table", "trajectories": "draw_statistic_trajectories", "maps": "draw_statistic_maps"}
-    return {job(rules[kind], **branch, statistic=table) for kind in kinds or rules}
+def of_statistic(branch, table):
+    """The jobs of a statistic other than α: its table and its figures."""
+    return {job(rule, **branch, statistic=table) for rule in ("statistic_table", "draw_statistic")}
 
 
-def all_trajectories(branch):
-    """Their bands are the clusters'."""
-    others = of_statistic(branch, "rankme", "trajectories") | of_statistic(branch, "token_norm", "trajectories")
-    return drawn(branch, "alpha_trajectories") | others
-
-
-CLUSTERED = of(BRANCH, "cluster_table") | all_trajectories(BRANCH) | drawn(BRANCH, "clusters_embedding", "clusters_map")
-OF_SPECTRA, OF_MOMENTS = (of_statistic(BRANCH, table, "table", "maps") for table in ("rankme", "token_norm"))
-FITTED = of(BRANCH, "alpha_table") | CLUSTERED | drawn(BRANCH, "alpha_maps")
-CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "mean_correlation") | ACROSS
-SUMMARIES = FITTED | OF_SPECTRA | OF_MOMENTS | CORRELATED | drawn(BRANCH, "correlation_matrices")
-LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum_fit")
+# The bands of all trajectories are the clusters'.
+DRAWN_BY_CLUSTER = {job("draw_statistic", **BRANCH, statistic=table) for table in ("rankme", "token_norm")}
+CLUSTERED = of(BRANCH, "cluster_table") | DRAWN_BY_CLUSTER | drawn(BRANCH, "alpha", "clusters")
+OF_SPECTRA, OF_MOMENTS = (of_statistic(BRANCH, table) for table in ("rankme", "token_norm"))
+FITTED = of(BRANCH, "alpha_table") | CLUSTERED
+CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "correlation") | ACROSS
+SUMMARIES = FITTED | OF_SPECTRA | OF_MOMENTS | CORRELATED
+LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum")
 
 
 def summaries(branch):
@@ -126,10 +113,7 @@ def configured(workflow, config):
 
 
 TRAIN = BRANCH | {"split": "train"}
-COMPARED = {
-    job(rule, model="tiny", dataset="pictures")
-    for rule in ("train_test_table", "draw_train_test", "draw_alpha_summary_trajectories")
-}
+COMPARED = {job(rule, model="tiny", dataset="pictures") for rule in ("train_test_table", "draw_train_test")}
 PHOTOS = BRANCH | {"dataset": "photos"}
 SECOND = BRANCH | {"model": "second"}
 A_SPLIT = {"arguments": {"root": "pictures"}}
@@ -142,16 +126,16 @@ FROM_LAYER_1 = chain(BRANCH, LAYERS[1:], PARTS) | statistics(BRANCH, LAYERS[1:],
 WITH_MODEL = {job("model", model="tiny")} | whole(BRANCH)
 
 CHANGES = {
-    "fit ranks": ({"fit.ranks": [3, 15]}, FITTED | drawn(BRANCH, "eigenspectrum_fit")),
-    "fit weights": ({"fit.weights": "uniform"}, FITTED | drawn(BRANCH, "eigenspectrum_fit")),
-    "fit min_ranks": ({"fit.min_ranks": 7}, FITTED | drawn(BRANCH, "eigenspectrum_fit")),
+    "fit ranks": ({"fit.ranks": [3, 15]}, FITTED | drawn(BRANCH, "eigenspectrum")),
+    "fit weights": ({"fit.weights": "uniform"}, FITTED | drawn(BRANCH, "eigenspectrum")),
+    "fit min_ranks": ({"fit.min_ranks": 7}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "clusters count": ({"clusters.count": 3}, CLUSTERED),
     "clusters seed": ({"clusters.seed": 1}, CLUSTERED),
     "clusters neighbors": ({"clusters.neighbors": 4}, CLUSTERED),
     "a statistic added": ({"statistics": [*SMALL["statistics"], "stable_rank"]}, of_statistic(BRANCH, "stable_rank")),
     "a statistic taken away": ({"statistics": ["power_law", "token_norm"]}, set()),
-    "another example spectrum": ({"figures.eigenspectrum.token": "1,1"}, drawn(BRANCH, "eigenspectrum_fit")),
-    "its layer": ({"figures.eigenspectrum.layer": 2}, drawn(BRANCH, "eigenspectrum_fit")),
+    "another example spectrum": ({"figures.eigenspectrum.token": "1,1"}, drawn(BRANCH, "eigenspectrum")),
+    "its layer": ({"figures.eigenspectrum.layer": 2}, drawn(BRANCH, "eigenspectrum")),
     "a layer added at the end": (
         {"models.tiny.layers": [0, 1, 2, 3]},
         chain(BRANCH, ["03"], PARTS) | statistics(BRANCH, ["03"], PARTS) | SUMMARIES,
@@ -172,7 +156,7 @@ CHANGES = {
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
         | OF_SPECTRA
-        | drawn(BRANCH, "eigenspectrum_fit"),
+        | drawn(BRANCH, "eigenspectrum"),
     ),
     "a split added": (
         {"datasets.pictures.splits.train": A_SPLIT},
@@ -181,10 +165,7 @@ CHANGES = {
     "a split added before": (
         {"datasets.pictures.splits": {"train": A_SPLIT, "test": A_SPLIT}},
         # Its figure tells its place among the splits.
-        {job("dataset", dataset="pictures", split="train")}
-        | whole(TRAIN)
-        | COMPARED
-        | drawn(BRANCH, "mean_correlation"),
+        {job("dataset", dataset="pictures", split="train")} | whole(TRAIN) | COMPARED | drawn(BRANCH, "correlation"),
     ),
     "a data set added": (
         {"datasets.photos": A_DATASET},
@@ -314,20 +295,17 @@ def test_a_fresh_clone_beside_old_results_reruns_nothing(finished, repository):
 ALL_STATISTICS = statistics(BRANCH, LAYERS, PARTS)
 EVERY_BRANCH_JOB = whole(BRANCH)
 FETCHED = {job("model", model="tiny"), job("dataset", dataset="pictures", split="test")}
-WITH_CLUSTER_COLOURS = all_trajectories(BRANCH) | drawn(BRANCH, "clusters_embedding", "clusters_map")
-ALL_MAPS = drawn(BRANCH, "alpha_maps") | {
-    one for table in ("rankme", "token_norm") for one in of_statistic(BRANCH, table, "maps")
-}
+OF_STATISTICS = drawn(BRANCH, "alpha") | DRAWN_BY_CLUSTER
 
 # file: text that stands there once, text to put there.
 CODE = {
     "the fit": (
         {POWER_LAW: ("x_centred = x - x_mean", "x_centred = 0.0 + x - x_mean")},
-        FITTED | drawn(BRANCH, "eigenspectrum_fit"),
+        FITTED | drawn(BRANCH, "eigenspectrum"),
     ),
     "a table of the fit": (
         {POWER_LAW: ('"uniform": np.ones_like', '"uniform": lambda r: np.ones_like(r)')},
-        FITTED | drawn(BRANCH, "eigenspectrum_fit"),
+        FITTED | drawn(BRANCH, "eigenspectrum"),
     ),
     "a statistic": (
         {"tokengeometry/geometry/statistics/rankme.py": ("np.exp(entr(", "np.exp(+entr(")},
@@ -340,8 +318,7 @@ CODE = {
     "Pearson's correlation": (
         {"tokengeometry/geometry/correlation.py": ("np.clip(correlation, -1, 1)", "np.clip(correlation, -1.0, 1.0)")},
         {job("correlation_matrix", **BRANCH, layer=layer) for layer in LAYERS}
-        | CORRELATED
-        | drawn(BRANCH, "correlation_matrices"),
+        | CORRELATED,
     ),
     "the clustering": ({CLUSTERS: ("n_init=10", "n_init=11")}, CLUSTERED),
     "the moments": (
@@ -358,7 +335,7 @@ CODE = {
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
         | OF_SPECTRA
-        | drawn(BRANCH, "eigenspectrum_fit"),
+        | drawn(BRANCH, "eigenspectrum"),
     ),
     "the rounding floor of both": (
         {"tokengeometry/geometry/noise_floor.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},
@@ -369,7 +346,7 @@ CODE = {
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
         | OF_SPECTRA
-        | drawn(BRANCH, "eigenspectrum_fit"),
+        | drawn(BRANCH, "eigenspectrum"),
     ),
     "which images are grey": (
         {"tokengeometry/data/eight_bit.py": ("TOLERANCE = 1e-2", "TOLERANCE = 1e-3")},
@@ -419,19 +396,19 @@ CODE = {
     ),
     "one figure": (
         {"tokengeometry/figures/statistic_maps.py": ('figure.colorbar(', 'figure.colorbar(*(), ')},
-        ALL_MAPS,
+        OF_STATISTICS,
     ),
     "the colours of clusters": (
         {"tokengeometry/figures/style.py": ('_CLUSTERS = ("#0072B2"', '_CLUSTERS = ("#0072B3"')},
-        WITH_CLUSTER_COLOURS,
+        OF_STATISTICS | drawn(BRANCH, "clusters"),
     ),
     "the style of all figures": (
         {"tokengeometry/figures/style.py": ('"font.size": 8', '"font.size": 9')},
-        drawn(BRANCH, *FIGURES) | all_trajectories(BRANCH) | ALL_MAPS | ACROSS,
+        drawn(BRANCH, *FIGURES) | DRAWN_BY_CLUSTER | ACROSS,
     ),
     "one script": (
-        {"scripts/statistic_maps.py": ("save(statistic_maps(", "save(*(), statistic_maps(")},
-        ALL_MAPS,
+        {"scripts/statistic_figures.py": ("save(statistic_maps(", "save(*(), statistic_maps(")},
+        OF_STATISTICS,
     ),
     "a name within a module": (
         {CLUSTERS: ("complete_trajectories(trajectories)", "whole_trajectories(trajectories)")},

@@ -113,9 +113,8 @@ def test_a_second_run_has_nothing_to_do_and_a_change_costs_what_it_does_alone(im
         planned = set(re.findall(r"^rule (\w+):$", run(imported, "--dry-run").stdout, re.MULTILINE))
     finally:
         own.write_text(text)
-    trajectories = {"geometry_draw_alpha_trajectories", "geometry_draw_statistic_trajectories"}
-    clusters = {"geometry_cluster_table", "geometry_draw_clusters_embedding", "geometry_draw_clusters_map"}
-    assert planned == trajectories | clusters | {"steepest"}
+    expected = {"cluster_table", "draw_alpha", "draw_statistic", "draw_clusters"}
+    assert planned == {f"geometry_{rule}" for rule in expected} | {"steepest"}
 
 
 def test_on_request_rules_know_the_study(imported):

@@ -1,151 +1,77 @@
-# Figures of a branch, of a data set's two splits, and across branches.
-
-
-rule draw_alpha_trajectories:
+# Figures of a branch, of a data set's two splits, and across branches. A job draws all figures of the same tables.
+rule draw_alpha:
     input:
         table=rules.alpha_table.output.table,
         clusters=rules.cluster_table.output.table,
+        model=rules.model.output.description,
     output:
-        pictures("alpha_trajectories"),
+        trajectories=pictures("alpha_trajectories"),
+        maps=pictures("alpha_maps"),
     log:
-        drawing_log("alpha_trajectories"),
+        drawing_log("alpha"),
     benchmark:
-        drawing_times("alpha_trajectories")
+        drawing_times("alpha")
     conda:
         "../../envs/environment.yaml"
     params:
-        code=code("statistic_trajectories.py", "power_law"),
+        code=code("statistic_figures.py", "power_law"),
         statistic="power_law",
         branches=branches_shown(),
     script:
-        "../scripts/statistic_trajectories.py"
+        "../scripts/statistic_figures.py"
 
 
-use rule draw_alpha_trajectories as draw_statistic_trajectories with:
+# Every other statistic of the study, in the same way.
+use rule draw_alpha as draw_statistic with:
     input:
         table=rules.statistic_table.output.table,
         clusters=rules.cluster_table.output.table,
+        model=rules.model.output.description,
     output:
-        pictures("{statistic}_trajectories"),
+        trajectories=pictures("{statistic}_trajectories"),
+        maps=pictures("{statistic}_maps"),
     log:
-        drawing_log("{statistic}_trajectories"),
+        drawing_log("{statistic}"),
     benchmark:
-        drawing_times("{statistic}_trajectories")
+        drawing_times("{statistic}")
     params:
         code=lambda wildcards: code(
-            "statistic_trajectories.py", study.statistics[wildcards.statistic]
+            "statistic_figures.py", study.statistics[wildcards.statistic]
         ),
         statistic=lambda wildcards: study.statistics[wildcards.statistic],
         branches=branches_shown(),
 
 
-rule draw_alpha_maps:
-    input:
-        table=rules.alpha_table.output.table,
-        model=rules.model.output.description,
-    output:
-        pictures("alpha_maps"),
-    log:
-        drawing_log("alpha_maps"),
-    benchmark:
-        drawing_times("alpha_maps")
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        code=code("statistic_maps.py", "power_law"),
-        statistic="power_law",
-        branches=branches_shown(),
-    script:
-        "../scripts/statistic_maps.py"
-
-
-use rule draw_alpha_maps as draw_statistic_maps with:
-    input:
-        table=rules.statistic_table.output.table,
-        model=rules.model.output.description,
-    output:
-        pictures("{statistic}_maps"),
-    log:
-        drawing_log("{statistic}_maps"),
-    benchmark:
-        drawing_times("{statistic}_maps")
-    params:
-        code=lambda wildcards: code(
-            "statistic_maps.py", study.statistics[wildcards.statistic]
-        ),
-        statistic=lambda wildcards: study.statistics[wildcards.statistic],
-        branches=branches_shown(),
-
-
-rule draw_clusters_embedding:
-    input:
-        clusters=rules.cluster_table.output.table,
-    output:
-        pictures("clusters_embedding"),
-    log:
-        drawing_log("clusters_embedding"),
-    benchmark:
-        drawing_times("clusters_embedding")
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        code=code("clusters_embedding.py"),
-        branches=branches_shown(),
-    script:
-        "../scripts/clusters_embedding.py"
-
-
-rule draw_clusters_map:
+rule draw_clusters:
     input:
         clusters=rules.cluster_table.output.table,
         model=rules.model.output.description,
     output:
-        pictures("clusters_map"),
+        embedding=pictures("clusters_embedding"),
+        map=pictures("clusters_map"),
     log:
-        drawing_log("clusters_map"),
+        drawing_log("clusters"),
     benchmark:
-        drawing_times("clusters_map")
+        drawing_times("clusters")
     conda:
         "../../envs/environment.yaml"
     params:
-        code=code("clusters_map.py"),
+        code=code("cluster_figures.py"),
         branches=branches_shown(),
     script:
-        "../scripts/clusters_map.py"
+        "../scripts/cluster_figures.py"
 
 
-rule draw_correlation_matrices:
-    input:
-        stores=layers_of(rules.correlation_matrix.output.store),
-        model=rules.model.output.description,
-    output:
-        pictures("correlation_matrices"),
-    log:
-        drawing_log("correlation_matrices"),
-    benchmark:
-        drawing_times("correlation_matrices")
-    conda:
-        "../../envs/environment.yaml"
-    # Each layer has a matrix of token × token.
-    resources:
-        **ask("figures"),
-    params:
-        code=code("correlation_matrices.py"),
-        branches=branches_shown(),
-    script:
-        "../scripts/correlation_matrices.py"
-
-
-rule draw_eigenspectrum_fit:
+rule draw_eigenspectrum:
     input:
         store=example_spectrum,
         model=rules.model.output.description,
     output:
         pictures("eigenspectrum_fit"),
     log:
-        drawing_log("eigenspectrum_fit"),
+        drawing_log("eigenspectrum"),
     benchmark:
-        drawing_times("eigenspectrum_fit")
+        drawing_times("eigenspectrum")
     conda:
         "../../envs/environment.yaml"
     params:
@@ -158,27 +84,32 @@ rule draw_eigenspectrum_fit:
         "../scripts/eigenspectrum_fit.py"
 
 
-rule draw_mean_correlation:
+rule draw_correlation:
     input:
-        tables=[rules.correlation_table.output.table],
+        stores=layers_of(rules.correlation_matrix.output.store),
+        table=rules.correlation_table.output.table,
+        model=rules.model.output.description,
     output:
-        pictures("mean_correlation"),
+        matrices=pictures("correlation_matrices"),
+        mean=pictures("mean_correlation"),
     log:
-        drawing_log("mean_correlation"),
+        drawing_log("correlation"),
     benchmark:
-        drawing_times("mean_correlation")
+        drawing_times("correlation")
     conda:
         "../../envs/environment.yaml"
+    # Each layer has a matrix of token × token.
+    resources:
+        **ask("figures"),
     params:
-        code=code("mean_correlation.py"),
-        labels=lambda wildcards: split_labels(wildcards)[-1:],
+        code=code("correlation_figures.py"),
         every_label=split_labels,
         branches=branches_shown(),
     script:
-        "../scripts/mean_correlation.py"
+        "../scripts/correlation_figures.py"
 
 
-use rule draw_mean_correlation as draw_mean_correlation_of_all_branches with:
+rule draw_all_branches:
     input:
         tables=every_branch(rules.correlation_table.output.table),
     output:
@@ -187,11 +118,14 @@ use rule draw_mean_correlation as draw_mean_correlation_of_all_branches with:
         drawing_log("mean_correlation", "all/"),
     benchmark:
         drawing_times("mean_correlation", "all/")
+    conda:
+        "../../envs/environment.yaml"
     params:
         code=code("mean_correlation.py"),
         labels=[branch_label(branch) for branch in study.branches],
-        every_label=[branch_label(branch) for branch in study.branches],
         branches=[study.counted(branch) for branch in study.branches],
+    script:
+        "../scripts/mean_correlation.py"
 
 
 rule draw_train_test:
@@ -199,7 +133,8 @@ rule draw_train_test:
         train=of_split(rules.alpha_table.output.table, "train"),
         test=of_split(rules.alpha_table.output.table, "test"),
     output:
-        pictures("train_test", PAIR),
+        scatter=pictures("train_test", PAIR),
+        trajectories=pictures("alpha_summary_trajectories", PAIR),
     log:
         drawing_log("train_test", PAIR),
     benchmark:
@@ -207,29 +142,10 @@ rule draw_train_test:
     conda:
         "../../envs/environment.yaml"
     params:
-        code=code("train_test.py"),
+        code=code("train_test_figures.py"),
         branches=branches_shown("train", "test"),
     script:
-        "../scripts/train_test.py"
-
-
-rule draw_alpha_summary_trajectories:
-    input:
-        train=of_split(rules.alpha_table.output.table, "train"),
-        test=of_split(rules.alpha_table.output.table, "test"),
-    output:
-        pictures("alpha_summary_trajectories", PAIR),
-    log:
-        drawing_log("alpha_summary_trajectories", PAIR),
-    benchmark:
-        drawing_times("alpha_summary_trajectories", PAIR)
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        code=code("alpha_summary_trajectories.py"),
-        branches=branches_shown("train", "test"),
-    script:
-        "../scripts/alpha_summary_trajectories.py"
+        "../scripts/train_test_figures.py"
 
 
 rule figures:

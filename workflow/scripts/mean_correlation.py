@@ -1,4 +1,4 @@
-"""Figure: the mean correlation between tokens over the layers, of one branch or of all.
+"""Figure: the mean correlation between tokens over the layers, of all branches.
 
 In: the tables of mean correlations, one a branch.
 """
@@ -9,6 +9,6 @@ from tokengeometry.operations.logs import log_to
 from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
-    labels, every_label = snakemake.params.labels, snakemake.params.every_label
+    labels = snakemake.params.labels
     tables = {label: read(path) for label, path in zip(labels, snakemake.input.tables, strict=True)}
-    save(mean_correlation(tables, every_label), snakemake.params.branches, *snakemake.output)
+    save(mean_correlation(tables, labels), snakemake.params.branches, *snakemake.output)

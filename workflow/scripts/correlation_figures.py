@@ -1,0 +1,22 @@
+"""Figures of the correlation between tokens: the matrices of all layers, and their means over the layers.
+
+In: the correlation stores, the table of mean correlations and the model's tokens.
+"""
+
+import json
+from pathlib import Path
+
+from tokengeometry.figures.correlation_matrices import correlation_matrices
+from tokengeometry.figures.mean_correlation import mean_correlation
+from tokengeometry.figures.style import save
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
+from tokengeometry.tables import read
+
+with log_to(snakemake.log[0]):
+    output, branches, labels = snakemake.output, snakemake.params.branches, snakemake.params.every_label
+    model = json.loads(Path(snakemake.input.model).read_text())
+    layers = [zarr_store.open_store(path) for path in snakemake.input.stores]
+    matrices = {int(store.attributes["layer"]): store["correlation"][:] for store in layers}
+    save(correlation_matrices(matrices, model["prefix_tokens"], model["grid"]), branches, *output.matrices)
+    save(mean_correlation({labels[-1]: read(snakemake.input.table)}, labels), branches, *output.mean)
