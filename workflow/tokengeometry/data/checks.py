@@ -1,7 +1,6 @@
 """What can be found wrong with data sets before the first job: without torch, and without reading an image."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from tokengeometry.data.descriptions import changed
@@ -10,7 +9,7 @@ from tokengeometry.data.signatures import USERS_FOLDERS, check_arguments, parame
 from tokengeometry.errors import StudyError, explain, in_one_line
 
 
-def check_datasets_before_run(config: Mapping, results: str | Path) -> None:
+def check_datasets_before_run(config, results):
     """Raise StudyError, which names the split, where a split cannot be opened as the configuration describes it.
 
     The files of a split that was opened before are not looked for: they may be gone when all was made from them. But
@@ -19,9 +18,9 @@ def check_datasets_before_run(config: Mapping, results: str | Path) -> None:
     Parameters
     ----------
     config
-        As ``tokengeometry.study.Study`` takes it.
+        As `tokengeometry.study.Study` takes it.
     results
-        The folder with ``data``.
+        The folder with `data`.
     """
     for name, settings in config["datasets"].items():
         for split, its in settings["splits"].items():
@@ -36,7 +35,7 @@ def check_datasets_before_run(config: Mapping, results: str | Path) -> None:
                 raise StudyError(f"datasets.{name}.splits.{split}: {said}") from error
 
 
-def _check(class_name: str, arguments: Mapping, samples: int, description: Path) -> None:
+def _check(class_name, arguments, samples, description):
     check_arguments(class_name, arguments)
     made = _made(description)
     root = Path(arguments.get("root", description.parents[1])).expanduser()
@@ -57,7 +56,7 @@ def _check(class_name: str, arguments: Mapping, samples: int, description: Path)
         )
 
 
-def _made(description: Path) -> dict:
+def _made(description):
     if not description.is_file():
         return {}
     try:

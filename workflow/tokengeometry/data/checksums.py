@@ -2,7 +2,6 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +16,12 @@ class Archive(NamedTuple):
     md5: str
     urls: list[str]
 
-    def is_verified(self) -> bool:
+    def is_verified(self):
         """Whether the file is there with its checksum."""
         return check_integrity(self.path, self.md5)
 
 
-def archives_of(dataset_class: type, arguments: Mapping, folder: Path) -> list[Archive]:
+def archives_of(dataset_class, arguments, folder):
     """What torchvision downloads for a class; empty where the class doesn't list it.
 
     Parameters
@@ -32,7 +31,7 @@ def archives_of(dataset_class: type, arguments: Mapping, folder: Path) -> list[A
     arguments
         Keyword arguments of its constructor for the split.
     folder
-        Its ``root``.
+        Its `root`.
     """
     if _is_idx(dataset_class):
         raw = folder / dataset_class.__name__ / "raw"
@@ -50,7 +49,7 @@ def archives_of(dataset_class: type, arguments: Mapping, folder: Path) -> list[A
     return []
 
 
-def is_verified_when_opened(dataset_class: type) -> bool:
+def is_verified_when_opened(dataset_class):
     """Whether damage to a class's unpacked files is found by their checksums whenever it is opened.
 
     Of other classes torchvision sees only that something is there.
@@ -58,12 +57,12 @@ def is_verified_when_opened(dataset_class: type) -> bool:
     return _is_idx(dataset_class) or hasattr(dataset_class, "tgz_md5") or dataset_class is torchvision.datasets.SVHN
 
 
-def _is_idx(dataset_class: type) -> bool:
+def _is_idx(dataset_class):
     mnist = torchvision.datasets.MNIST
     return issubclass(dataset_class, mnist) and dataset_class.download is mnist.download
 
 
-def damaged_idx_files(dataset_class: type, folder: Path) -> Iterator[Path]:
+def damaged_idx_files(dataset_class, folder):
     """Unpacked files of the MNIST family that differ from the archives beside them.
 
     torchvision verifies the archives only, and takes any unpacked file there is. An unpacked file
@@ -81,7 +80,7 @@ def damaged_idx_files(dataset_class: type, folder: Path) -> Iterator[Path]:
             yield unpacked
 
 
-def unverified(dataset_class: type, folder: Path) -> str:
+def unverified(dataset_class, folder):
     """Says which file of a class with listed checksums is missing or fails its own, if any."""
     if not hasattr(dataset_class, "tgz_md5"):
         return ""

@@ -16,7 +16,7 @@ from tokengeometry.errors import StudyError
 _UNUSABLE = {"VisionDataset", "LSUN", "LSUNClass"}
 
 
-def datasets_folder() -> Path:
+def datasets_folder():
     """The folder of the source of torchvision's data set classes."""
     package = importlib.util.find_spec("torchvision")
     if package is None:
@@ -25,7 +25,7 @@ def datasets_folder() -> Path:
 
 
 @functools.cache
-def _classes() -> tuple[str, ...]:
+def _classes():
     source = datasets_folder() / "__init__.py"
     for node in ast.parse(source.read_text()).body:
         if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["__all__"]:
@@ -34,16 +34,16 @@ def _classes() -> tuple[str, ...]:
     raise StudyError(f"{source} has no list of data set classes: install the locked torchvision")
 
 
-def dataset_class_names() -> list[str]:
+def dataset_class_names():
     """Names of torchvision's data set classes that a study can use, in torchvision's order.
 
-    Read from the syntax tree of ``torchvision/datasets/__init__.py``; nothing is imported.
+    Read from the syntax tree of `torchvision/datasets/__init__.py`; nothing is imported.
     """
     return list(_classes())
 
 
-def require_dataset_class(name: str) -> None:
-    """Raise StudyError, naming the nearest classes, unless ``name`` is one of them."""
+def require_dataset_class(name):
+    """Raise StudyError, naming the nearest classes, unless `name` is one of them."""
     names = {known.lower(): known for known in _classes()}
     if name in names.values():
         return

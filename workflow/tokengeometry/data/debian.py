@@ -12,7 +12,6 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from tokengeometry.errors import StudyError
@@ -33,18 +32,18 @@ _UPDATE_SECONDS = 120
 _DOWNLOAD_SECONDS = 300
 
 
-def place_fashion_mnist(raw_folder: str | Path, resources: Iterable[tuple[str, str]]) -> None:
-    """Put the original Fashion-MNIST archives into ``raw_folder``.
+def place_fashion_mnist(raw_folder, resources):
+    """Put the original Fashion-MNIST archives into `raw_folder`.
 
     Parameters
     ----------
     raw_folder
-        Where torchvision looks for them: ``{root}/FashionMNIST/raw``.
+        Where torchvision looks for them: `{root}/FashionMNIST/raw`.
     resources
-        (file name, md5) of every archive, as in ``torchvision.datasets.FashionMNIST.resources``.
+        (file name, md5) of every archive, as in `torchvision.datasets.FashionMNIST.resources`.
 
     An archive that is there with the right checksum stays; any other content is replaced. The
-    files come from the installed package or, without root, from ``apt-get download``.
+    files come from the installed package or, without root, from `apt-get download`.
 
     Raises
     ------
@@ -65,22 +64,22 @@ def place_fashion_mnist(raw_folder: str | Path, resources: Iterable[tuple[str, s
         _place(unpacked, raw_folder, wanted)
 
 
-def original_header(content: bytes, name: str, modified: int) -> bytes:
-    """The gzip file ``content`` with the header that gzip itself writes for a file.
+def original_header(content, name, modified):
+    """The gzip file `content` with the header that gzip itself writes for a file.
 
     Parameters
     ----------
     content
         A gzip file with the shortest header: 10 bytes, no flags.
     name
-        Name of the archive; the header stores it without its ``.gz``.
+        Name of the archive; the header stores it without its `.gz`.
     modified
         Time stamp, seconds since 1970.
 
     Raises
     ------
     StudyError
-        ``content`` does not start with such a header.
+        `content` does not start with such a header.
 
     Source: RFC 1952, section 2.3.
     """
@@ -91,7 +90,7 @@ def original_header(content: bytes, name: str, modified: int) -> bytes:
     return b"\x1f\x8b\x08\x08" + struct.pack("<I", modified) + unix + stored_name + content[10:]
 
 
-def _place(source: Path, raw_folder: Path, wanted: list[tuple[str, str]]) -> None:
+def _place(source, raw_folder, wanted):
     raw_folder.mkdir(parents=True, exist_ok=True)
     for name, md5 in wanted:
         if not (source / name).is_file():
@@ -109,7 +108,7 @@ def _place(source: Path, raw_folder: Path, wanted: list[tuple[str, str]]) -> Non
             part.unlink(missing_ok=True)
 
 
-def _download(folder: Path) -> Path:
+def _download(folder):
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise StudyError(f"no {tool} here to take Debian's {PACKAGE} from")
@@ -130,7 +129,7 @@ def _download(folder: Path) -> Path:
     return packages[0]
 
 
-def _run(command: list[str], folder: Path, seconds: float) -> None:
+def _run(command, folder, seconds):
     environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     called = next(word for word in command[1:] if word in ("download", "update", "-x"))
     title = f"{command[0]} {called}"
@@ -152,9 +151,9 @@ def _run(command: list[str], folder: Path, seconds: float) -> None:
         raise StudyError(f"{title} failed: {' '.join(said[-1].split())}")
 
 
-def _is(path: Path, md5: str) -> bool:
+def _is(path, md5):
     return path.is_file() and _md5(path.read_bytes()) == md5
 
 
-def _md5(content: bytes) -> str:
+def _md5(content):
     return hashlib.md5(content, usedforsecurity=False).hexdigest()

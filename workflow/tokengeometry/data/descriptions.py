@@ -1,9 +1,7 @@
-"""What is said of splits that have changed since they were described in ``splits/SPLIT.json``."""
-
-import os
+"""What is said of splits that have changed since they were described in `splits/SPLIT.json`."""
 
 
-def changed(folder: str | os.PathLike, before: int, now: int, description: str | os.PathLike) -> str:
+def changed(folder, before, now, description):
     """One line on a split that has other images than when it was described.
 
     Parameters

@@ -1,7 +1,7 @@
 """Fetching the files of torchvision's data set classes: the only code of theirs that needs the network.
 
-Many classes take an unpacked folder for whole because it is there. So they download into ``download.partial`` in the
-data set's folder. Once torchvision has opened what is there it becomes ``download``, and its files move to where they
+Many classes take an unpacked folder for whole because it is there. So they download into `download.partial` in the
+data set's folder. Once torchvision has opened what is there it becomes `download`, and its files move to where they
 belong; the next fetch ends a move that was cut short.
 """
 
@@ -16,14 +16,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 from torchvision.datasets.utils import calculate_md5
 
-from tokengeometry.data.checksums import Archive, archives_of, damaged_idx_files, is_verified_when_opened
+from tokengeometry.data.checksums import archives_of, damaged_idx_files, is_verified_when_opened
 from tokengeometry.data.debian import place_fashion_mnist
 from tokengeometry.data.images import image_at
 from tokengeometry.data.signatures import check_arguments, parameters_of
@@ -42,12 +40,12 @@ _UNREACHABLE = (urllib.error.URLError, TimeoutError, ConnectionError, http.clien
 
 
 def fetch(
-    class_name: str,
-    arguments_by_split: Mapping[str, Mapping],
-    root: str | Path,
-    timeout: float = 10.0,
-    white: float | None = None,
-) -> dict[str, int]:
+    class_name,
+    arguments_by_split,
+    root,
+    timeout=10.0,
+    white=None,
+):
     """Make the files of every split present and verified.
 
     Parameters
@@ -57,17 +55,17 @@ def fetch(
     arguments_by_split
         Keyword arguments of the constructor, by the name of the split.
     root
-        The data set's folder, for the files of classes that take ``root`` and were given none.
+        The data set's folder, for the files of classes that take `root` and were given none.
     timeout
         Seconds to wait for a server's answer, and for each later piece of it.
     white
-        As of ``open_split``.
+        As of `open_split`.
 
     Returns
     -------
     Number of images of every split.
 
-    Files already there are used; below a ``root`` of the arguments' own nothing else is done. Otherwise torchvision
+    Files already there are used; below a `root` of the arguments' own nothing else is done. Otherwise torchvision
     downloads and verifies them; where the network fails, Fashion-MNIST comes from Debian's package, and torchvision
     verifies that too.
     The first image of every split is read, so that a class without images fails here.
@@ -95,9 +93,7 @@ def fetch(
     return counts
 
 
-def _present(
-    dataset_class: type, arguments: Mapping, folder: Path, timeout: float, white: float | None
-) -> torch.utils.data.Dataset:
+def _present(dataset_class, arguments, folder, timeout, white):
     """The split, opened where its files are there and downloaded where they are not."""
     name = dataset_class.__name__
     if "root" in arguments or "download" not in parameters_of(name):
@@ -138,7 +134,7 @@ def _present(
 
 
 @contextlib.contextmanager
-def _whole_or_nothing(folder: Path) -> Iterator[Path]:
+def _whole_or_nothing(folder):
     """A place for the block to download to; what is whole at its end moves into the folder, after an error nothing."""
     partial = folder / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
@@ -156,7 +152,7 @@ def _whole_or_nothing(folder: Path) -> Iterator[Path]:
     _put_in_place(folder)
 
 
-def _link(source: str, target: str) -> None:
+def _link(source, target):
     try:
         os.link(os.path.realpath(source), target)
     except OSError:
@@ -164,7 +160,7 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _put_in_place(folder: Path) -> None:
+def _put_in_place(folder):
     """Move a whole download to where torchvision looks for it."""
     whole = folder / WHOLE
     for parent, folders, files in os.walk(whole):
@@ -177,13 +173,13 @@ def _put_in_place(folder: Path) -> None:
     shutil.rmtree(whole, ignore_errors=True)
 
 
-def _instruction(archive: Archive) -> str:
+def _instruction(archive):
     found = f", not {calculate_md5(archive.path)} as found there" if archive.path.is_file() else ""
     return f"{archive.path.absolute()} (md5 {archive.md5}{found})"
 
 
-def _require_answer(archives: list[Archive], timeout: float) -> None:
-    """Raise unless a server of the first archive to download answers in ``timeout`` seconds.
+def _require_answer(archives, timeout):
+    """Raise unless a server of the first archive to download answers in `timeout` seconds.
 
     A socket's timeout is not enough: it is for one address of a host that may have many, and name
     lookup knows none.
@@ -193,7 +189,7 @@ def _require_answer(archives: list[Archive], timeout: float) -> None:
         return
     answers: queue.Queue[Exception | None] = queue.Queue()
 
-    def ask(url: str) -> None:
+    def ask(url):
         try:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=timeout).close()
@@ -219,7 +215,7 @@ def _require_answer(archives: list[Archive], timeout: float) -> None:
 
 
 @contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
+def _socket_timeout(seconds):
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -228,5 +224,5 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _line(error: Exception) -> str:
+def _line(error):
     return in_one_line(error.reason if isinstance(error, urllib.error.URLError) else error)

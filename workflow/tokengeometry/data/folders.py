@@ -8,7 +8,6 @@ import heapq
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ class Pictures(NamedTuple):
     left_out: Counter[str]
 
 
-def class_folders(root: str | os.PathLike) -> list[str]:
+def class_folders(root):
     """Names of the folders in a folder, sorted, but for hidden ones.
 
     Raises
@@ -48,12 +47,10 @@ def class_folders(root: str | os.PathLike) -> list[str]:
     return names
 
 
-def pictures(
-    root: str | os.PathLike, extensions: str | Sequence[str] | None = None, *, allow_empty: bool = False
-) -> Pictures:
+def pictures(root, extensions=None, *, allow_empty=False):
     """The pictures below a folder's class folders, in torchvision's order: by class, folder and name.
 
-    Left out are hidden folders and files (``.ipynb_checkpoints``, ``._picture.png``, ``__MACOSX``), and what would
+    Left out are hidden folders and files (`.ipynb_checkpoints`, `._picture.png`, `__MACOSX`), and what would
     count a picture twice: a folder or file that is another one's by a link. Of two names the one without a link
     is taken, else the first.
 
@@ -62,7 +59,7 @@ def pictures(
     root
         The folder of the class folders.
     extensions
-        How a picture's name ends, in lower case; by default ``EXTENSIONS``.
+        How a picture's name ends, in lower case; by default `EXTENSIONS`.
     allow_empty
         Whether a class folder may be without pictures.
 
@@ -113,11 +110,11 @@ def pictures(
     return Pictures([(os.path.join(folder, name), class_name) for class_name, folder, name in sorted(kept)], left_out)
 
 
-def _is_hidden(name: str) -> bool:
+def _is_hidden(name):
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry):
     try:
         return entry.is_dir()
     except OSError as error:
@@ -126,7 +123,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _file_status(entry: os.DirEntry) -> os.stat_result:
+def _file_status(entry):
     try:
         status = entry.stat()
     except OSError as error:
@@ -138,7 +135,7 @@ def _file_status(entry: os.DirEntry) -> os.stat_result:
     return status
 
 
-def _is_seen(status: os.stat_result, seen: set[tuple[int, int]]) -> bool:
+def _is_seen(status, seen):
     """Whether a real file or folder was seen before; from now on it was. Some network file systems number none."""
     key = status.st_dev, status.st_ino
     if key in seen:

@@ -5,7 +5,6 @@ import struct
 import zlib
 
 import numpy as np
-import torch
 from PIL import Image
 
 from tokengeometry.data.split_identity import images_of
@@ -29,7 +28,7 @@ _UNREADABLE = (
 )
 
 
-def load(path: str | os.PathLike, white: float | None = None) -> Image.Image:
+def load(path, white=None):
     """The image of a file as RGB; torchvision's own loader clips 16-bit images.
 
     Parameters
@@ -45,13 +44,13 @@ def load(path: str | os.PathLike, white: float | None = None) -> Image.Image:
         raise StudyError(f"{path} cannot be read as an image: {in_one_line(error)}") from error
 
 
-def image_at(dataset: torch.utils.data.Dataset, index: int) -> Image.Image:
+def image_at(dataset, index):
     """The image of a sample as RGB.
 
     Parameters
     ----------
     dataset
-        Yields PIL images, or tuples that start with one. Its attribute ``white``, if it has one, is as of ``load``.
+        Yields PIL images, or tuples that start with one. Its attribute `white`, if it has one, is as of `load`.
     index
         Of the sample.
 
@@ -70,14 +69,14 @@ def image_at(dataset: torch.utils.data.Dataset, index: int) -> Image.Image:
     raise StudyError(f"{type(dataset).__name__} yields {type(image).__name__}, not images: use an image data set")
 
 
-def _name(dataset: torch.utils.data.Dataset, index: int) -> str:
+def _name(dataset, index):
     listed = images_of(dataset)
     image = None if listed is None else listed[index]
     path = image[0] if isinstance(image, (tuple, list)) else image
     return str(path) if isinstance(path, (str, os.PathLike)) else f"image {index} of {type(dataset).__name__}"
 
 
-def _rgb(image: Image.Image, white: float | None) -> Image.Image:
+def _rgb(image, white):
     """An image of any mode as 8-bit RGB."""
     if image.mode.startswith("I") or image.mode == "F":
         plain = _grey(image, _white(image, white))
@@ -88,7 +87,7 @@ def _rgb(image: Image.Image, white: float | None) -> Image.Image:
     return plain.convert("RGB")
 
 
-def _white(image: Image.Image, white: float | None) -> float:
+def _white(image, white):
     """The value that is white: the file's own, or else the one given."""
     if image.mode.startswith("I;16"):
         # A TIFF of 12 bits is opened in 16, with the values that it has.
@@ -104,7 +103,7 @@ def _white(image: Image.Image, white: float | None) -> float:
     return white
 
 
-def _grey(image: Image.Image, white: float) -> Image.Image:
+def _grey(image, white):
     pixels = np.asarray(image).astype(np.float64)
     low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= white):

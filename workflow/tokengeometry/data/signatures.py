@@ -6,7 +6,6 @@ Nothing of torchvision is imported, so that a wrong argument is found when the S
 import ast
 import difflib
 import functools
-from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tokengeometry.data.class_names import datasets_folder, require_dataset_class
@@ -30,8 +29,8 @@ class Parameter(NamedTuple):
 
 
 @functools.cache
-def parameters_of(class_name: str) -> dict[str, Parameter]:
-    """Parameters of a class's constructor, with those it hands on to its base classes as ``**kwargs``."""
+def parameters_of(class_name):
+    """Parameters of a class's constructor, with those it hands on to its base classes as `**kwargs`."""
     parameters = {}
     for module, ancestor in _ancestry(_module_of(class_name), class_name):
         constructor = next((node for node in ancestor.body if _is_constructor(node)), None)
@@ -44,7 +43,7 @@ def parameters_of(class_name: str) -> dict[str, Parameter]:
     return parameters
 
 
-def check_arguments(class_name: str, arguments: Mapping) -> None:
+def check_arguments(class_name, arguments):
     """Raise StudyError, saying what would be right, unless the class's constructor takes these arguments."""
     require_dataset_class(class_name)
     parameters = parameters_of(class_name)
@@ -69,21 +68,21 @@ def check_arguments(class_name: str, arguments: Mapping) -> None:
 
 
 @functools.cache
-def _module(name: str) -> ast.Module:
+def _module(name):
     return ast.parse((datasets_folder() / f"{name}.py").read_text(encoding="utf-8"))
 
 
-def _imported(module: str) -> dict[str, str]:
+def _imported(module):
     """The package's modules that a module's names come from."""
     nodes = [node for node in _module(module).body if isinstance(node, ast.ImportFrom) and node.level == 1]
     return {alias.asname or alias.name: node.module for node in nodes if node.module for alias in node.names}
 
 
-def _module_of(class_name: str) -> str:
+def _module_of(class_name):
     return _imported("__init__")[class_name]
 
 
-def _ancestry(module: str, class_name: str) -> Iterator[tuple[str, ast.ClassDef]]:
+def _ancestry(module, class_name):
     """A class and its base classes of the package, each with its module."""
     found = [node for node in _module(module).body if isinstance(node, ast.ClassDef) and node.name == class_name]
     if not found:
@@ -96,11 +95,11 @@ def _ancestry(module: str, class_name: str) -> Iterator[tuple[str, ast.ClassDef]
             yield from _ancestry(module, base.id)
 
 
-def _is_constructor(node: ast.stmt) -> bool:
+def _is_constructor(node):
     return isinstance(node, ast.FunctionDef) and node.name == "__init__"
 
 
-def _own_parameters(module: str, owner: ast.ClassDef, constructor: ast.FunctionDef) -> dict[str, Parameter]:
+def _own_parameters(module, owner, constructor):
     given = constructor.args
     named = (*given.posonlyargs, *given.args)[1:]
     defaults = [None] * (len(named) - len(given.defaults)) + given.defaults
@@ -116,8 +115,8 @@ def _own_parameters(module: str, owner: ast.ClassDef, constructor: ast.FunctionD
     }
 
 
-def _listed_values(module: str, owner: ast.ClassDef, constructor: ast.FunctionDef) -> dict[str, tuple[str, ...]]:
-    """The values that ``verify_str_arg(argument, name, values)`` lets through, where they are in plain sight."""
+def _listed_values(module, owner, constructor):
+    """The values that `verify_str_arg(argument, name, values)` lets through, where they are in plain sight."""
     constants = {}
     for node in (*_module(module).body, *owner.body):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -131,7 +130,7 @@ def _listed_values(module: str, owner: ast.ClassDef, constructor: ast.FunctionDe
     return listed
 
 
-def _strings(node: ast.expr, constants: Mapping[str, ast.expr]) -> tuple[str, ...]:
+def _strings(node, constants):
     """The strings of a literal tuple, list or dictionary, of a constant that is one, or of what wraps it."""
     if isinstance(node, ast.Call) and ast.unparse(node.func) in ("tuple", "list") and len(node.args) == 1:
         return _strings(node.args[0], constants)

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,28 +33,28 @@ _LISTS = (
 )
 
 
-def images_of(dataset: torch.utils.data.Dataset) -> object:
+def images_of(dataset):
     """What a data set lists its images by, in their order: files, arrays or their numbers; None if unknown."""
     return next((listed for name in _LISTS if (listed := getattr(dataset, name, None)) is not None), None)
 
 
-def describe(dataset: torch.utils.data.Dataset, class_name: str, arguments: Mapping, folder: Path) -> dict:
+def describe(dataset, class_name, arguments, folder):
     """What is to be known of a split, for JSON: class, arguments, number of images, and their identity.
 
     Parameters
     ----------
     dataset
-        Opened by ``tokengeometry.data.splits.open_split``.
+        Opened by `tokengeometry.data.splits.open_split`.
     class_name, arguments
         Of the configuration.
     folder
-        The split's ``root``.
+        The split's `root`.
     """
     identity = identity_of(dataset, folder)
     return {"class": class_name, "arguments": dict(arguments), "images": len(dataset), "identity": identity}
 
 
-def identity_of(dataset: torch.utils.data.Dataset, folder: Path) -> str:
+def identity_of(dataset, folder):
     """A hash of how many images a split has and of which, in their order; 32 hexadecimal digits.
 
     Of files below the folder it takes the names from there and the sizes, not what is in them; of images in
@@ -71,13 +70,13 @@ def identity_of(dataset: torch.utils.data.Dataset, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def require_unchanged(dataset: torch.utils.data.Dataset, folder: Path, description: Path) -> None:
+def require_unchanged(dataset, folder, description):
     """Raise StudyError unless a split has the images that it had when it was described.
 
     Parameters
     ----------
     dataset, folder
-        As of ``describe``.
+        As of `describe`.
     description
         The JSON file of what it gave.
     """
@@ -92,7 +91,7 @@ def require_unchanged(dataset: torch.utils.data.Dataset, folder: Path, descripti
     raise StudyError(changed(folder, made["images"], len(dataset), description))
 
 
-def _add(digest, value: object, folder: str) -> None:
+def _add(digest, value, folder):
     if isinstance(value, (np.ndarray, torch.Tensor)):
         array = np.asarray(value)
         digest.update(f"{array.dtype} {array.shape};".encode())
@@ -116,7 +115,7 @@ def _add(digest, value: object, folder: str) -> None:
         digest.update(f"{value!r};".encode())
 
 
-def _add_file(digest, path: str, name: str) -> None:
+def _add_file(digest, path, name):
     try:
         size = os.stat(path).st_size
     except FileNotFoundError as error:

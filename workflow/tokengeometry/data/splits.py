@@ -1,19 +1,17 @@
 """Images of torchvision's data set classes: opening, choosing and preprocessing them.
 
-A data set is a class of ``torchvision.datasets`` by name and, for each split, the keyword arguments
+A data set is a class of `torchvision.datasets` by name and, for each split, the keyword arguments
 of its constructor.
 """
 
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import timm.data
 import torch
-from PIL import Image
 from torchvision import transforms
 from torchvision.transforms.functional import to_tensor
 
@@ -33,22 +31,20 @@ ONE_AT_A_TIME = ("FakeData", "PCAM")
 _ADVICE = re.compile(r"\W+You (can|may) (use|set) download=True.*")
 
 
-def open_described(
-    description: str | Path, class_name: str, arguments: Mapping, white: float | None
-) -> torch.utils.data.Dataset:
+def open_described(description, class_name, arguments, white):
     """Open a split that has the images of its description.
 
     Parameters
     ----------
     description
-        ``splits/SPLIT.json`` in the folder of the data set.
+        `splits/SPLIT.json` in the folder of the data set.
     class_name, arguments, white
-        As of ``open_split``.
+        As of `open_split`.
 
     Raises
     ------
     StudyError
-        As of ``open_split``; or the split has changed since it was described.
+        As of `open_split`; or the split has changed since it was described.
     """
     root = Path(description).parents[1]
     split = open_split(class_name, arguments, root, white)
@@ -56,9 +52,7 @@ def open_described(
     return split
 
 
-def open_split(
-    class_name: str, arguments: Mapping, root: str | Path, white: float | None = None
-) -> torch.utils.data.Dataset:
+def open_split(class_name, arguments, root, white=None):
     """Open one split whose files are there, with PIL images and without any download.
 
     torchvision's constructors verify CIFAR's checksums before they load its pickles.
@@ -70,9 +64,9 @@ def open_split(
     arguments
         Keyword arguments of its constructor.
     root
-        Folder of the files, unless ``arguments`` has a ``root``.
+        Folder of the files, unless `arguments` has a `root`.
     white
-        The value that is white where a file does not say it; see ``tokengeometry.data.images.load``.
+        The value that is white where a file does not say it; see `tokengeometry.data.images.load`.
 
     Raises
     ------
@@ -99,7 +93,7 @@ def open_split(
         raise StudyError(f"{class_name} cannot be opened: {found}{remedy}") from error
 
 
-def subset(size: int, samples: int, seed: int) -> np.ndarray:
+def subset(size, samples, seed):
     """Indices of a random subset of a split: a prefix of one seeded permutation of it.
 
     With the same seed a larger subset starts with the smaller one.
@@ -109,13 +103,13 @@ def subset(size: int, samples: int, seed: int) -> np.ndarray:
     size
         Number of images in the split.
     samples
-        Number of images wanted, 1 to ``size``.
+        Number of images wanted, 1 to `size`.
     seed
         Seed of the permutation.
 
     Returns
     -------
-    (samples,) int64, distinct indices below ``size``.
+    (samples,) int64, distinct indices below `size`.
 
     Raises
     ------
@@ -127,14 +121,14 @@ def subset(size: int, samples: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(size)[:samples].astype(np.int64)
 
 
-def transform(model: Mapping, *, crop: str = "center", resize: str = "uint8") -> Callable[[Image.Image], torch.Tensor]:
+def transform(model, *, crop="center", resize="uint8"):
     """What makes a model's input of an image; by default timm's own evaluation transform.
 
     Parameters
     ----------
     model
-        ``image_size`` [height, width] in pixels, ``in_chans``, ``mean`` and ``std`` (one for each
-        channel), ``interpolation``, ``crop_pct`` and ``crop_mode``, as in model.json.
+        `image_size` [height, width] in pixels, `in_chans`, `mean` and `std` (one for each
+        channel), `interpolation`, `crop_pct` and `crop_mode`, as in model.json.
     crop
         "center": as timm does for the model, which may cut off the border; "none": the whole image is resized to the
         input's height and width, whatever its own proportions.
@@ -171,24 +165,24 @@ class Images(torch.utils.data.Dataset):
     Parameters
     ----------
     dataset
-        A split opened by ``open_split``.
+        A split opened by `open_split`.
     indices
         (sample,) indices into it.
     transform
         RGB image -> float32 (3, height, width).
 
-    Item i is the float32 (3, height, width) tensor of sample ``indices[i]``. Images of any mode
+    Item i is the float32 (3, height, width) tensor of sample `indices[i]`. Images of any mode
     become RGB as in torchvision and timm, with transparency dropped, but deeper grey is scaled to
-    8 bits, where Pillow would clip it, from the split's ``white`` where the file says none; of
+    8 bits, where Pillow would clip it, from the split's `white` where the file says none; of
     animations the first frame is taken. An unreadable image is a StudyError that names its file,
     or else its index in the split. Threads may ask for items side by side.
     """
 
     def __init__(
         self,
-        dataset: torch.utils.data.Dataset,
-        indices: Sequence[int],
-        transform: Callable[[Image.Image], torch.Tensor],
+        dataset,
+        indices,
+        transform,
     ):
         self.dataset = dataset
         self.indices = indices
@@ -198,24 +192,24 @@ class Images(torch.utils.data.Dataset):
         known = giver.__module__.startswith("torchvision.datasets.") and giver.__name__ not in ONE_AT_A_TIME
         self._turn = contextlib.nullcontext() if known else threading.Lock()
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self.indices)
 
-    def __getitem__(self, item: int) -> torch.Tensor:
+    def __getitem__(self, item):
         with self._turn:
             image = image_at(self.dataset, int(self.indices[item]))
         return self.transform(image)
 
 
 def batches(
-    split: torch.utils.data.Dataset,
-    samples: Sequence[int],
-    model: Mapping,
+    split,
+    samples,
+    model,
     *,
-    batch_size: int,
-    workers: int,
+    batch_size,
+    workers,
     **preprocessing: str,
-) -> Iterator[torch.Tensor]:
+):
     """Preprocessed images of these samples in batches, in order: float32 (sample, in_chans, height, width).
 
     Threads preprocess them, a batch each, beside the caller. Processes would need shared memory and sockets, of which a
@@ -224,17 +218,17 @@ def batches(
     Parameters
     ----------
     split
-        Opened by ``open_split``.
+        Opened by `open_split`.
     samples
         (sample,) indices into it.
     model
-        As of ``transform``.
+        As of `transform`.
     batch_size
         Images in a batch.
     workers
         Threads that preprocess them.
     **preprocessing
-        ``crop`` and ``resize`` of ``transform``.
+        `crop` and `resize` of `transform`.
 
     Raises
     ------
@@ -244,7 +238,7 @@ def batches(
     images = Images(split, samples, transform(model, **preprocessing))
     shape = model["in_chans"], *model["image_size"]
 
-    def batch(start: int) -> torch.Tensor:
+    def batch(start):
         found = torch.empty(min(batch_size, len(images) - start), *shape)
         for item in range(len(found)):
             found[item] = images[start + item]

@@ -1,15 +1,12 @@
 """Calling the constructors of torchvision's data set classes.
 
-The workflow itself sets ``root`` (unless the user does), ``download``, ``loader`` and the transforms.
+The workflow itself sets `root` (unless the user does), `download`, `loader` and the transforms.
 """
 
 import functools
 import logging
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 import torchvision.datasets
 
 from tokengeometry.data.class_names import require_dataset_class
@@ -27,7 +24,7 @@ ABSENT = (RuntimeError, FileNotFoundError, NotADirectoryError, EOFError)
 class _EachFileOnce:
     """Which pictures a folder with a folder for each class has: torchvision would count hidden and linked ones too."""
 
-    def find_classes(self, directory: str | os.PathLike) -> tuple[list[str], dict[str, int]]:
+    def find_classes(self, directory):
         names = class_folders(directory)
         return names, {name: index for index, name in enumerate(names)}
 
@@ -58,20 +55,18 @@ class EuroSAT(_EachFileOnce, torchvision.datasets.EuroSAT): ...
 _OF_FOLDERS = {cls.__name__: cls for cls in (DatasetFolder, ImageFolder, ImageNet, Country211, EuroSAT)}
 
 
-def class_named(class_name: str) -> type:
+def class_named(class_name):
     """The class of torchvision.datasets; a StudyError that names the nearest where there is none."""
     require_dataset_class(class_name)
     return _OF_FOLDERS.get(class_name) or getattr(torchvision.datasets, class_name)
 
 
-def folder_of(arguments: Mapping, root: str | Path) -> Path:
-    """The folder of a split's files: ``root``, unless its arguments have a ``root`` of their own."""
+def folder_of(arguments, root):
+    """The folder of a split's files: `root`, unless its arguments have a `root` of their own."""
     return Path(arguments.get("root", root)).expanduser()
 
 
-def construct(
-    dataset_class: type, arguments: Mapping, root: str | Path, download: bool, white: float | None = None
-) -> torch.utils.data.Dataset:
+def construct(dataset_class, arguments, root, download, white=None):
     """Call the constructor with a split's arguments and with what the workflow sets itself.
 
     Parameters
@@ -81,11 +76,11 @@ def construct(
     arguments
         Those of the configuration, checked.
     root
-        Folder of the files, unless ``arguments`` has a ``root``.
+        Folder of the files, unless `arguments` has a `root`.
     download
         Whether torchvision may download and unpack what is missing.
     white
-        Becomes the data set's attribute ``white``; see ``tokengeometry.data.images.load``.
+        Becomes the data set's attribute `white`; see `tokengeometry.data.images.load`.
 
     Raises
     ------
