@@ -334,7 +334,8 @@ def write(results, folder):
     write_json(results, folder / "bench.json")
     (folder / PARTIAL).unlink(missing_ok=True)
     (folder / "bench.md").write_text(report(results))
-    save(growth_figure(*growth(results)), folder / "bench.png", folder / "bench.svg")
+    branch = tuple(results["study"][key] for key in ("model", "dataset", "split", "samples"))
+    save(growth_figure(*growth(results)), [branch], folder / "bench.png", folder / "bench.svg")
     say(f"written: {folder / 'bench.md'}, bench.json, bench.png, bench.svg")
 
 

@@ -49,6 +49,7 @@ def results(**changes):
         "machine": {"cpu": "Abacus 3000", "cores": 2, "memory_bytes": 8 * 2**30},
         "versions": {"Python": "3.11", "torch": "2"},
         "study": {
+            "model": "tiny",
             "dataset": "pictures",
             "split": "test",
             "architecture": "vit_tiny_patch16_224",
