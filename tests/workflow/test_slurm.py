@@ -126,6 +126,9 @@ def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_k
     process.kill()
     process.wait()
     before = cluster.jobs()
+    # They stand still, so that the next run counts on nothing that goes with them.
+    for number in before:
+        cluster.command("scancel", "--full", "--signal=STOP", number)
     process = study.start(*arguments)
     wait_for(lambda: "end them: " in (study.directory / "log").read_text())
     (advice,) = re.findall("end them: (.*)", (study.directory / "log").read_text())
