@@ -44,7 +44,7 @@ def random(samples, rank=FEATURES):
 def test_fewer_samples_than_features_leave_the_ranks_that_centring_allows(tmp_path):
     activations = random(6)
     store = layer(tmp_path, activations)
-    table = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(2, 5), min_ranks=4, weights="uniform")
+    table = tables.statistic_table("power_law", {1: store}, MODEL, ranks=(2, 5), min_ranks=4, weights="uniform")
     token = table[table.token == 3].iloc[0]
     assert token.ranks == 4
     centred = activations[:, 3].astype(np.float32).astype(np.float64)
@@ -58,11 +58,11 @@ def test_fewer_samples_than_features_leave_the_ranks_that_centring_allows(tmp_pa
 
 def test_a_layer_of_low_rank_is_fitted_up_to_its_rank_or_not_at_all(tmp_path):
     store = layer(tmp_path, random(40, rank=5))
-    enough = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(2, 10), min_ranks=4, weights="uniform")
+    enough = tables.statistic_table("power_law", {1: store}, MODEL, ranks=(2, 10), min_ranks=4, weights="uniform")
     tokens = enough[enough.token.notna()]
     assert tokens.ranks.tolist() == [4] * TOKENS
     assert tokens.alpha.between(0.2, 8).all()
-    few = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(2, 10), min_ranks=5, weights="uniform")
+    few = tables.statistic_table("power_law", {1: store}, MODEL, ranks=(2, 10), min_ranks=5, weights="uniform")
     tokens = few[few.token.notna()]
     assert tokens.alpha.isna().all()
     assert set(tokens.reason) == {"4 resolved ranks in 2-10"}
@@ -72,7 +72,7 @@ def test_a_layer_of_low_rank_is_fitted_up_to_its_rank_or_not_at_all(tmp_path):
 
 def test_a_range_that_no_token_fills_gives_empty_tables_and_figures_that_say_so(tmp_path):
     store = layer(tmp_path, random(40, rank=5))
-    alpha = tables.statistic_table("power_law", {1: [store]}, MODEL, ranks=(7, 11), min_ranks=3, weights="inverse_rank")
+    alpha = tables.statistic_table("power_law", {1: store}, MODEL, ranks=(7, 11), min_ranks=3, weights="inverse_rank")
     tokens = alpha[alpha.token.notna()]
     assert set(tokens.reason) == {"0 resolved ranks in 7-11"}
     table = tables.cluster_table(alpha, cluster_trajectories(tables.trajectories(alpha).to_numpy(), 2))

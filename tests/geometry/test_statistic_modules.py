@@ -118,7 +118,7 @@ def test_token_norms_are_those_of_the_samples_whatever_the_batches_and_parts(act
     ]
     whole = parts[0].merge(parts[1])
     np.testing.assert_allclose(whole.norms, norms, rtol=1e-6)
-    found = token_norm.of_moments(Moments(60, whole.mean, None, whole.gram, norms=whole.norms))
+    found = token_norm.of_moments(Moments(60, whole.mean, None, None, norms=whole.norms))
     np.testing.assert_allclose(found["mean"], norms.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(found["median"], np.median(norms, axis=0), rtol=1e-6)
     np.testing.assert_allclose(found["q05"], np.quantile(norms, 0.05, axis=0), rtol=1e-6)

@@ -59,7 +59,7 @@ def test_no_rule_needs_more_than_8_gib_at_the_papers_size():
         cost.link(model, 1, 10_000, "float32", 128, 8, on_cpu=False),
         cost.moments(10_000, *shape),
         cost.concatenated(10_000, *shape),
-        cost.spectra(10_000, *shape, threads=8),
+        cost.spectra(10_000, 10_000, *shape, threads=8),
         cost.correlation_matrix(*shape),
     ]
     assert max(its.memory for its in needed) < 8 * GIB

@@ -73,10 +73,10 @@ def of_statistic(branch, table):
 # The bands of all trajectories are the clusters'.
 DRAWN_BY_CLUSTER = {job("draw_statistic", **BRANCH, statistic=table) for table in ("rankme", "token_norm")}
 CLUSTERED = of(BRANCH, "cluster_table") | DRAWN_BY_CLUSTER | drawn(BRANCH, "alpha", "clusters")
-OF_SPECTRA, OF_MOMENTS = (of_statistic(BRANCH, table) for table in ("rankme", "token_norm"))
+OTHERS = of_statistic(BRANCH, "rankme") | of_statistic(BRANCH, "token_norm")
 FITTED = of(BRANCH, "alpha_table") | CLUSTERED
 CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "correlation") | ACROSS
-SUMMARIES = FITTED | OF_SPECTRA | OF_MOMENTS | CORRELATED
+SUMMARIES = FITTED | OTHERS | CORRELATED
 LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum")
 
 
@@ -155,7 +155,7 @@ CHANGES = {
         {"concatenated_samples": 16},
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
-        | OF_SPECTRA
+        | OTHERS
         | drawn(BRANCH, "eigenspectrum"),
     ),
     "a split added": (
@@ -334,18 +334,18 @@ CODE = {
         {"tokengeometry/geometry/concatenated.py": ("row_mean = gram.mean(0)", "row_mean = 1 * gram.mean(0)")},
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
-        | OF_SPECTRA
+        | OTHERS
         | drawn(BRANCH, "eigenspectrum"),
     ),
     "the rounding floor of both": (
         {"tokengeometry/geometry/noise_floor.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},
-        (merged(BRANCH, LAYERS) | LATER) - OF_MOMENTS,
+        merged(BRANCH, LAYERS) | LATER,
     ),
     "the noise along eigenvectors": (
         {"tokengeometry/geometry/noise.py": ("shared = np.square(", "shared = +np.square(")},
         {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
         | FITTED
-        | OF_SPECTRA
+        | OTHERS
         | drawn(BRANCH, "eigenspectrum"),
     ),
     "which images are grey": (

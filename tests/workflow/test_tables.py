@@ -48,7 +48,7 @@ def alpha(tmp_path):
         0: spectra_store(tmp_path / "0.zarr", 0, [2, None, 2.2, 2.3, 2.4, 2.5]),
         3: spectra_store(tmp_path / "3.zarr", 3, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]),
     }
-    return statistic_table("power_law", {layer: [store] for layer, store in layers.items()}, MODEL, **FIT)
+    return statistic_table("power_law", layers, MODEL, **FIT)
 
 
 def test_a_token_keeps_its_number_name_and_place_over_layers(alpha):
@@ -79,7 +79,7 @@ def test_an_empty_alpha_has_its_reason(alpha):
 
 def test_too_few_resolved_ranks_are_counted(tmp_path):
     store = spectra_store(tmp_path / "few.zarr", 1, [1] * 8, samples=6)
-    table = statistic_table("power_law", {1: [store]}, MODEL, **FIT)
+    table = statistic_table("power_law", {1: store}, MODEL, **FIT)
     tokens = table[table.kind != "pooled"]
     assert tokens.alpha.isna().all()
     assert set(tokens.reason) == {"4 resolved ranks in 2-20"}
@@ -214,7 +214,7 @@ def test_the_layers_that_few_tokens_have_do_not_cost_the_others_their_cluster():
 def test_a_token_without_cluster_has_its_reason(tmp_path):
     exponents = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]
     layers = {
-        layer: [spectra_store(tmp_path / f"{layer}.zarr", layer, [*exponents[:6], None, last])]
+        layer: spectra_store(tmp_path / f"{layer}.zarr", layer, [*exponents[:6], None, last])
         for layer, last in ((1, 1.7), (2, None), (3, None))
     }
     alpha = statistic_table("power_law", layers, MODEL, **FIT)

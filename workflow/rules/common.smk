@@ -175,17 +175,6 @@ def settings_of(statistic):
     return in_order(config[section]) if section else {}
 
 
-def stores_of_statistic(wildcards):
-    """The spectra of every layer, or its moments of every part."""
-    if not study.of_moments(wildcards.statistic):
-        return layers_of(rules.spectra.output.store)(wildcards)
-    return [
-        path
-        for layer in layers_of(MOMENTS)(wildcards)
-        for path in expand(layer, part=part_names(wildcards), allow_missing=True)
-    ]
-
-
 def previous_layer(wildcards):
     return ACTIVATIONS.format(
         **dict(wildcards, layer=f"{int(wildcards.layer) - 1:02d}")

@@ -54,7 +54,7 @@ rule alpha_table:
 # Every other statistic of the study, in the same way.
 use rule alpha_table as statistic_table with:
     input:
-        stores=stores_of_statistic,
+        stores=layers_of(rules.spectra.output.store),
         model=rules.model.output.description,
     output:
         table="<results>/{model}/{dataset}/{split}/{statistic}.csv",

@@ -14,7 +14,7 @@ from tokengeometry.errors import naming
 from tokengeometry.geometry import statistics
 from tokengeometry.geometry.clusters import complete_trajectories
 from tokengeometry.geometry.correlation import pair_means
-from tokengeometry.geometry.moments import read_merged
+from tokengeometry.geometry.moments import Moments
 from tokengeometry.model.tokens import layer_tokens
 
 # Kinds of rows of the α table that are single tokens.
@@ -54,8 +54,8 @@ def statistic_table(name, layers, model, **settings):
     ----------
     name : str
         Of a module of `tokengeometry.geometry.statistics`.
-    layers : dict of int to list of open stores
-        By layer, its spectra store; or for a statistic of moments its moment stores, a part each.
+    layers : dict of int to open store
+        By layer, its spectra store.
     model : dict
         The content of `model.json`.
     **settings
@@ -69,13 +69,13 @@ def statistic_table(name, layers, model, **settings):
     """
     statistic = statistics.load(name)
     frames = []
-    for layer, stores in sorted(layers.items()):
+    for layer, store in sorted(layers.items()):
         tokens = layer_tokens(model, layer).astype({"token": "Int64"})
         if hasattr(statistic, "of_moments"):
-            moments = read_merged(stores, scatter=False, norms=True)
+            moments = Moments(store.attributes["samples"], store["mean"][:], None, None, norms=store["norms"][:])
             frames.append(tokens.assign(layer=layer, **statistic.of_moments(moments, **settings)))
             continue
-        for kind, spectrum in spectra_of(*stores).items():
+        for kind, spectrum in spectra_of(store).items():
             rows = tokens
             if kind in TOGETHER:
                 rows = pd.DataFrame({"name": [kind], "kind": [kind]}).reindex(columns=tokens.columns)

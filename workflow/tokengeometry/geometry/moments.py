@@ -34,7 +34,7 @@ class Moments:
         N, the number of samples.
     mean : array, (token, feature), float64
     scatter : array, (token, feature, feature), float64, or None where it is not needed
-    gram : array, (token, token), float64
+    gram : array, (token, token), float64, or None where it is not needed
     averaged : array, (feature, feature), float64, or None where it is not needed
         The scatter of the averaged token.
     norms : array, (sample, token), float32, or None where it is not needed
@@ -44,7 +44,7 @@ class Moments:
     count: int
     mean: np.ndarray
     scatter: np.ndarray | None
-    gram: np.ndarray
+    gram: np.ndarray | None
     averaged: np.ndarray | None = None
     norms: np.ndarray | None = None
 
@@ -324,7 +324,7 @@ def token_blocks(store):
         yield slice(start, start + scatter.chunks[0])
 
 
-def read_merged(parts, tokens=slice(None), *, scatter=True, norms=False):
+def read_merged(parts, tokens=slice(None), *, scatter=True):
     """The moments of a block of tokens over all parts.
 
     Parameters
@@ -334,8 +334,6 @@ def read_merged(parts, tokens=slice(None), *, scatter=True, norms=False):
         Of the token axis; of both axes of the Gram matrix.
     scatter : bool
         Whether to read the scatter, by far the largest of them.
-    norms : bool
-        Whether to read every sample's norms.
 
     Returns
     -------
@@ -348,7 +346,6 @@ def read_merged(parts, tokens=slice(None), *, scatter=True, norms=False):
             store["mean"][tokens],
             store["scatter"][tokens] if scatter else None,
             store["gram"][tokens, tokens],
-            norms=store["norms"][:, tokens] if norms else None,
         )
 
     return reduce(Moments.merge, map(part, parts))

@@ -86,7 +86,8 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     Parameters
     ----------
     path : path
-        The store to make: `eigenvalues` and `floor` (token, rank), `averaged` and `averaged_floor` (rank,), `pooled`
+        The store to make: `mean` (token, feature) and `norms` (sample, token) of the moments, `eigenvalues` and `floor`
+        (token, rank), `averaged` and `averaged_floor` (rank,), `pooled`
         and `pooled_floor` (rank,), `concatenated` and `concatenated_floor` (concatenated_rank,). Ranks count from 1.
     parts : sequence of open moment stores
     concatenated_spectrum : open store
@@ -101,11 +102,12 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     dtypes = parts[0].attributes["dtypes"]
     noise = Noise.of(parts, dtypes, differences)
     tokens, features = parts[0]["mean"].shape
-    values, floor = np.empty((tokens, features)), np.empty((tokens, features))
+    means, values, floor = (np.empty((tokens, features)) for _ in range(3))
     pooled, squares = PooledScatter(), np.zeros(features)
     progress = tqdm(total=tokens, desc="eigenvalues", unit="token", mininterval=5)
     for block in token_blocks(parts[0]):
         merged = read_merged(parts, block)
+        means[block] = merged.mean
         values[block], vectors = eigensystem(merged.scatter, merged.count, device=device, threads=threads)
         mean_square = merged.mean**2 + np.einsum("tff->tf", merged.scatter) / merged.count
         floor[block] = _floor(values[block], noise.along(vectors, mean_square, block), merged.count)
@@ -124,15 +126,21 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
             "concatenated_rank": len(concatenated_spectrum["eigenvalues"]),
         }.items()
     }
+    labels = parts[0].labels | ranks
+    if "sample" in labels:
+        labels["sample"] = (("sample",), np.concatenate([part["sample"][:] for part in parts]))
     with zarr_store.create(
         path,
-        parts[0].labels | ranks,
+        labels,
         **attributes,
         samples=merged.count,
         tokens=tokens,
         concatenated_samples=concatenated_spectrum.attributes["samples"],
         dtypes=dtypes,
     ) as store:
+        # What statistics of moments need, so that moments can go.
+        store.write("mean", means, ("token", "feature"))
+        store.write("norms", np.concatenate([part["norms"][:] for part in parts]), ("sample", "token"))
         store.write("eigenvalues", values, ("token", "rank"))
         store.write("floor", floor, ("token", "rank"))
         store.write("averaged", averaged[0], ("rank",))

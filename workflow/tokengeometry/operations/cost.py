@@ -118,7 +118,7 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case "concatenated":
             return concatenated(joint, *shape, dtype, threads, measured_here)
         case "spectra":
-            return spectra(joint, *shape, threads, measured_here)
+            return spectra(study.samples(*split), joint, *shape, threads, measured_here)
         case "correlation_matrix":
             return correlation_matrix(*shape)
 
@@ -284,17 +284,18 @@ def concatenated(samples, tokens, features, dtype="float32", threads=1, measured
     return Cost(memory, (store,), samples**2 * width + 4 * samples**3 // 3)
 
 
-def spectra(joint, tokens, features, threads=1, measured=0):
+def spectra(samples, joint, tokens, features, threads=1, measured=0):
     """Of the eigenvalues and eigenvectors of every token's covariance and of the pooled one, of a layer.
 
-    The store takes over the concatenated spectrum of so many joint samples.
+    The store takes over the concatenated spectrum of so many joint samples, and the norms of all.
     """
     matrix = 8 * features**2
     block = chunk_length((tokens, features, features), "float64") * matrix
-    arrays = 2 * 2 * 8 * tokens * features + _differences_bytes(measured, tokens, features)
+    arrays = 3 * 2 * 8 * tokens * features + 2 * 4 * samples * tokens + _differences_bytes(measured, tokens, features)
     memory = PROCESS_BYTES + 5 * block + 2 * threads * matrix + 3 * matrix + arrays
     of_covariances = array_bytes((tokens, features), "float64") + 2 * array_bytes((features,), "float64")
-    store = 2 * of_covariances + concatenated(joint, tokens, features).disk
+    of_moments = array_bytes((tokens, features), "float64") + array_bytes((samples, tokens), "float32")
+    store = of_moments + 2 * of_covariances + concatenated(joint, tokens, features).disk
     return Cost(memory, (store,), (tokens + 1) * 9 * features**3)
 
 

@@ -19,7 +19,8 @@ of_spectrum(eigenvalues, floor, samples, **settings)
     rounding; samples : int, N. The arrays have the leading axes of the eigenvalues. It is called with every token's
     spectrum, and with those of all tokens together (averaged, pooled, concatenated).
 of_moments(moments, **settings)
-    moments : `tokengeometry.geometry.moments.Moments` of all parts, without scatter. The arrays are (token,).
+    moments : `tokengeometry.geometry.moments.Moments` of all parts: count, mean and norms; the others are None. The
+    arrays are (token,).
 
 The key `statistics` of the configuration names the modules to use.
 """
