@@ -20,7 +20,7 @@ ALONG = {
 STORES = {
     "activations": {"sample", "token", "feature"},
     "moments": {"sample", "token", "other_token", "feature", "other_feature"},
-    "spectra": {"token", "rank", "concatenated_rank"},
+    "spectra": {"sample", "token", "feature", "rank", "concatenated_rank"},
     "correlations": {"token", "other_token"},
 }
 
