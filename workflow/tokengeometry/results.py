@@ -39,8 +39,8 @@ def open_results(path="results"):
         `correlation` : (layer,)
         `clusters` : (token,)
         `spectra` : `eigenvalues`, `floor` (layer, token, rank); `averaged`, `pooled` (layer, rank) and `concatenated`
-        (layer, concatenated_rank), each with its floor; `mean` (layer, token, feature); float64; `norms` (layer, sample,
-        token), float32
+        (layer, concatenated_rank), each with its floor; `mean` (layer, token, feature); float64;
+        `norms` (layer, sample, token), float32
         `correlations` : `correlation` (layer, token, other_token), float64
         `activations/layer_LL` : `activations` (sample, token, feature), of all parts
         `moments/layer_LL` : `mean` (part, token, feature), `scatter` (part, token, feature, other_feature), `gram`

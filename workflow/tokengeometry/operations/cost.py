@@ -244,11 +244,12 @@ def _written_bytes(scatter):
 def moments(samples, tokens, features):
     """Of the moments of one part of a layer: the scatter of every token and the Gram matrix of the tokens.
 
-    Beside them in memory a batch and what is made of it, or the chunks that are on their way into the store.
+    Beside them in memory a batch and what is made of it, or the chunks that are on their way into the store; and gaps
+    of the heap.
     """
     batch = min(4 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
     scatter = 8 * tokens * features**2
-    memory = PROCESS_BYTES + scatter + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
+    memory = PROCESS_BYTES + 2 * CHUNK_BYTES + scatter + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
     shapes = (tokens, features), (tokens, features, features), (tokens, tokens), (features, features)
     store = sum(array_bytes(shape, "float64") for shape in shapes) + array_bytes((samples, tokens), "float32")
     return Cost(memory, (store,), 2 * samples * (tokens * features**2 + tokens**2 * features))
