@@ -126,9 +126,6 @@ def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_k
     process.kill()
     process.wait()
     before = cluster.jobs()
-    # They stand still, so that the next run counts on nothing that goes with them.
-    for number in before:
-        cluster.command("scancel", "--full", "--signal=STOP", number)
     process = study.start(*arguments)
     wait_for(lambda: "end them: " in (study.directory / "log").read_text())
     (advice,) = re.findall("end them: (.*)", (study.directory / "log").read_text())
@@ -136,10 +133,16 @@ def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_k
     cluster.command(*advice.split())
     wait_for(lambda: cluster.jobs()[left].state == "CANCELLED")
     cancelled = cancel_first(cluster, process, "chain")
+    process.wait(600)
+    if again := process.returncode != 0:
+        # A job that was ended has taken with it what this run counted on: the same command goes on.
+        assert "missing locally" in (study.directory / "log").read_text()
+        process = study.start(*arguments)
     finish(study, process)
     jobs = {number: job for number, job in cluster.jobs().items() if number not in before}
     assert jobs.pop(cancelled).state == "CANCELLED"
-    assert [job.state for job in jobs.values()] == ["COMPLETED"] * 2
+    assert {job.state for job in jobs.values()} == {"COMPLETED"}
+    assert again or len(jobs) == 2
     assert {(job.gpus, job.account) for job in jobs.values()} == {("gres:gpu:1", "physics")}
     for part in ("part_000", "part_001"):
         made, local = (
