@@ -249,7 +249,7 @@ def moments(samples, tokens, features):
     """
     batch = min(4 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
     scatter = 8 * tokens * features**2
-    memory = PROCESS_BYTES + 2 * CHUNK_BYTES + scatter + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
+    memory = PROCESS_BYTES + int(1.15 * scatter) + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
     shapes = (tokens, features), (tokens, features, features), (tokens, tokens), (features, features)
     store = sum(array_bytes(shape, "float64") for shape in shapes) + array_bytes((samples, tokens), "float32")
     return Cost(memory, (store,), 2 * samples * (tokens * features**2 + tokens**2 * features))
