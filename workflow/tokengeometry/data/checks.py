@@ -17,9 +17,9 @@ def check_datasets_before_run(config, results):
 
     Parameters
     ----------
-    config
+    config : dict
         As `tokengeometry.study.Study` takes it.
-    results
+    results : path
         The folder with `data`.
     """
     for name, settings in config["datasets"].items():

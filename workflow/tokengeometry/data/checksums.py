@@ -26,11 +26,11 @@ def archives_of(dataset_class, arguments, folder):
 
     Parameters
     ----------
-    dataset_class
+    dataset_class : type
         A class of torchvision.datasets.
-    arguments
+    arguments : dict
         Keyword arguments of its constructor for the split.
-    folder
+    folder : path
         Its `root`.
     """
     if _is_idx(dataset_class):

@@ -37,9 +37,9 @@ def place_fashion_mnist(raw_folder, resources):
 
     Parameters
     ----------
-    raw_folder
+    raw_folder : path
         Where torchvision looks for them: `{root}/FashionMNIST/raw`.
-    resources
+    resources : iterable of (str, str)
         (file name, md5) of every archive, as in `torchvision.datasets.FashionMNIST.resources`.
 
     An archive that is there with the right checksum stays; any other content is replaced. The
@@ -69,11 +69,11 @@ def original_header(content, name, modified):
 
     Parameters
     ----------
-    content
+    content : bytes
         A gzip file with the shortest header: 10 bytes, no flags.
-    name
+    name : str
         Name of the archive; the header stores it without its `.gz`.
-    modified
+    modified : int
         Time stamp, seconds since 1970.
 
     Raises

@@ -6,11 +6,11 @@ def changed(folder, before, now, description):
 
     Parameters
     ----------
-    folder
+    folder : path
         Of its files.
-    before, now
+    before, now : int
         Numbers of images.
-    description
+    description : path
         The JSON file.
     """
     numbers = f"{before} images then, {now} now" if before != now else f"{now} images, but not the same"

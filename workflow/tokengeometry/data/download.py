@@ -39,31 +39,26 @@ _OURS = {PARTIAL, WHOLE, ".lock", "splits"}
 _UNREACHABLE = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 
 
-def fetch(
-    class_name,
-    arguments_by_split,
-    root,
-    timeout=10.0,
-    white=None,
-):
+def fetch(class_name, arguments_by_split, root, timeout=10.0, white=None):
     """Make the files of every split present and verified.
 
     Parameters
     ----------
-    class_name
+    class_name : str
         A class of torchvision.datasets.
-    arguments_by_split
+    arguments_by_split : dict of str to dict
         Keyword arguments of the constructor, by the name of the split.
-    root
+    root : path
         The data set's folder, for the files of classes that take `root` and were given none.
-    timeout
+    timeout : float
         Seconds to wait for a server's answer, and for each later piece of it.
-    white
+    white : float or None
         As of `open_split`.
 
     Returns
     -------
-    Number of images of every split.
+    dict of str to int
+        Number of images of every split.
 
     Files already there are used; below a `root` of the arguments' own nothing else is done. Otherwise torchvision
     downloads and verifies them; where the network fails, Fashion-MNIST comes from Debian's package, and torchvision

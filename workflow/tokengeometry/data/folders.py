@@ -56,11 +56,11 @@ def pictures(root, extensions=None, *, allow_empty=False):
 
     Parameters
     ----------
-    root
+    root : path
         The folder of the class folders.
-    extensions
+    extensions : str or sequence of str
         How a picture's name ends, in lower case; by default `EXTENSIONS`.
-    allow_empty
+    allow_empty : bool
         Whether a class folder may be without pictures.
 
     Raises

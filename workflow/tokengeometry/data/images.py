@@ -33,8 +33,8 @@ def load(path, white=None):
 
     Parameters
     ----------
-    path
-    white
+    path : path
+    white : float or None
         The value that is white in images of 32 bits, integer or float, which do not say it themselves.
     """
     try:
@@ -49,9 +49,9 @@ def image_at(dataset, index):
 
     Parameters
     ----------
-    dataset
+    dataset : torch.utils.data.Dataset
         Yields PIL images, or tuples that start with one. Its attribute `white`, if it has one, is as of `load`.
-    index
+    index : int
         Of the sample.
 
     Raises

@@ -43,11 +43,11 @@ def describe(dataset, class_name, arguments, folder):
 
     Parameters
     ----------
-    dataset
+    dataset : torch.utils.data.Dataset
         Opened by `tokengeometry.data.splits.open_split`.
-    class_name, arguments
+    class_name, arguments : str, dict
         Of the configuration.
-    folder
+    folder : path
         The split's `root`.
     """
     identity = identity_of(dataset, folder)
@@ -75,9 +75,9 @@ def require_unchanged(dataset, folder, description):
 
     Parameters
     ----------
-    dataset, folder
+    dataset, folder : torch.utils.data.Dataset, path
         As of `describe`.
-    description
+    description : path
         The JSON file of what it gave.
     """
     made = json.loads(description.read_text())

@@ -36,9 +36,9 @@ def open_described(description, class_name, arguments, white):
 
     Parameters
     ----------
-    description
+    description : path
         `splits/SPLIT.json` in the folder of the data set.
-    class_name, arguments, white
+    class_name, arguments, white : str, dict, float or None
         As of `open_split`.
 
     Raises
@@ -59,13 +59,13 @@ def open_split(class_name, arguments, root, white=None):
 
     Parameters
     ----------
-    class_name
+    class_name : str
         A class of torchvision.datasets.
-    arguments
+    arguments : dict
         Keyword arguments of its constructor.
-    root
+    root : path
         Folder of the files, unless `arguments` has a `root`.
-    white
+    white : float or None
         The value that is white where a file does not say it; see `tokengeometry.data.images.load`.
 
     Raises
@@ -100,11 +100,11 @@ def subset(size, samples, seed):
 
     Parameters
     ----------
-    size
+    size : int
         Number of images in the split.
-    samples
+    samples : int
         Number of images wanted, 1 to `size`.
-    seed
+    seed : int
         Seed of the permutation.
 
     Returns
@@ -126,13 +126,13 @@ def transform(model, *, crop="center", resize="uint8"):
 
     Parameters
     ----------
-    model
+    model : dict
         `image_size` [height, width] in pixels, `in_chans`, `mean` and `std` (one for each
         channel), `interpolation`, `crop_pct` and `crop_mode`, as in model.json.
-    crop
+    crop : str
         "center": as timm does for the model, which may cut off the border; "none": the whole image is resized to the
         input's height and width, whatever its own proportions.
-    resize
+    resize : str
         "uint8": by Pillow, to whole grey levels; "float": in floating point, unrounded, and cut to black and white
         where the interpolation leaves their range.
 
@@ -164,11 +164,11 @@ class Images(torch.utils.data.Dataset):
 
     Parameters
     ----------
-    dataset
+    dataset : torch.utils.data.Dataset
         A split opened by `open_split`.
-    indices
+    indices : sequence of int, (sample,)
         (sample,) indices into it.
-    transform
+    transform : callable
         RGB image -> float32 (3, height, width).
 
     Item i is the float32 (3, height, width) tensor of sample `indices[i]`. Images of any mode
@@ -178,12 +178,7 @@ class Images(torch.utils.data.Dataset):
     or else its index in the split. Threads may ask for items side by side.
     """
 
-    def __init__(
-        self,
-        dataset,
-        indices,
-        transform,
-    ):
+    def __init__(self, dataset, indices, transform):
         self.dataset = dataset
         self.indices = indices
         self.transform = transform
@@ -201,15 +196,7 @@ class Images(torch.utils.data.Dataset):
         return self.transform(image)
 
 
-def batches(
-    split,
-    samples,
-    model,
-    *,
-    batch_size,
-    workers,
-    **preprocessing: str,
-):
+def batches(split, samples, model, *, batch_size, workers, **preprocessing):
     """Preprocessed images of these samples in batches, in order: float32 (sample, in_chans, height, width).
 
     Threads preprocess them, a batch each, beside the caller. Processes would need shared memory and sockets, of which a
@@ -217,17 +204,17 @@ def batches(
 
     Parameters
     ----------
-    split
+    split : torch.utils.data.Dataset
         Opened by `open_split`.
-    samples
+    samples : sequence of int, (sample,)
         (sample,) indices into it.
-    model
+    model : dict
         As of `transform`.
-    batch_size
+    batch_size : int
         Images in a batch.
-    workers
+    workers : int
         Threads that preprocess them.
-    **preprocessing
+    **preprocessing : str
         `crop` and `resize` of `transform`.
 
     Raises

@@ -71,15 +71,15 @@ def construct(dataset_class, arguments, root, download, white=None):
 
     Parameters
     ----------
-    dataset_class
+    dataset_class : type
         A class of torchvision.datasets.
-    arguments
+    arguments : dict
         Those of the configuration, checked.
-    root
+    root : path
         Folder of the files, unless `arguments` has a `root`.
-    download
+    download : bool
         Whether torchvision may download and unpack what is missing.
-    white
+    white : float or None
         Becomes the data set's attribute `white`; see `tokengeometry.data.images.load`.
 
     Raises
