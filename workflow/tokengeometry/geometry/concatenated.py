@@ -412,7 +412,7 @@ def save(path, eigenvalues, floor, samples, labels, /, **attributes):
     **attributes
         Kept with the store.
     """
-    ranks = {"rank": (("rank",), np.arange(1, len(eigenvalues) + 1))}
+    ranks = zarr_store.from_one(rank=len(eigenvalues))
     with zarr_store.create(path, labels | ranks, samples=samples, **attributes) as store:
         store.write("eigenvalues", eigenvalues, ("rank",))
         store.write("floor", floor, ("rank",))

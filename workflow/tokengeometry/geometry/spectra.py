@@ -87,8 +87,8 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     ----------
     path : path
         The store to make: `mean` (token, feature) and `norms` (sample, token) of the moments, `eigenvalues` and `floor`
-        (token, rank), `averaged` and `averaged_floor` (rank,), `pooled`
-        and `pooled_floor` (rank,), `concatenated` and `concatenated_floor` (concatenated_rank,). Ranks count from 1.
+        (token, rank), `averaged` and `averaged_floor` (rank,), `pooled` and `pooled_floor` (rank,), `concatenated` and
+        `concatenated_floor` (concatenated_rank,). Ranks count from 1.
     parts : sequence of open moment stores
     concatenated_spectrum : open store
         As of `tokengeometry.geometry.concatenated.write`.
@@ -119,13 +119,7 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     progress.close()
     averaged, averaged_vectors = eigensystem(read_averaged(parts).scatter, merged.count, device=device)
     together, vectors = (found[0] for found in eigensystem(pooled.scatter[None], pooled.count, device=device))
-    ranks = {
-        dimension: ((dimension,), np.arange(1, count + 1))
-        for dimension, count in {
-            "rank": features,
-            "concatenated_rank": len(concatenated_spectrum["eigenvalues"]),
-        }.items()
-    }
+    ranks = zarr_store.from_one(rank=features, concatenated_rank=len(concatenated_spectrum["eigenvalues"]))
     labels = parts[0].labels | ranks
     if "sample" in labels:
         labels["sample"] = (("sample",), np.concatenate([part["sample"][:] for part in parts]))

@@ -185,6 +185,22 @@ def _metadata_digests(path):
     }
 
 
+def from_one(**counts):
+    """Coordinates that count from 1, as ranks do.
+
+    Parameters
+    ----------
+    **counts : int
+        How many there are along each dimension, by its name.
+
+    Returns
+    -------
+    dict of str to (tuple of str, array)
+        As `create` takes them.
+    """
+    return {dimension: ((dimension,), np.arange(1, count + 1)) for dimension, count in counts.items()}
+
+
 @contextlib.contextmanager
 def create(path, labels=None, /, **attributes):
     """Write a store; it takes its name only when the block ends without an error.
