@@ -107,6 +107,22 @@ def test_spectra_and_correlations_are_those_of_the_stores(finished, tree):
     np.testing.assert_array_equal(spectra["rank"], np.arange(1, spectra.sizes["rank"] + 1))
 
 
+def test_means_and_norms_of_all_layers_are_those_of_the_activations(finished, tree):
+    spectra = tree[BRANCH]["spectra"].to_dataset()
+    assert spectra["mean"].dims == ("layer", "token", "feature")
+    assert spectra.norms.dims == ("layer", "sample", "token")
+    assert spectra.norms.shape == (3, 24, 17)
+    for layer in LAYERS:
+        activations = tree[f"{BRANCH}/activations/layer_{layer:02d}"].activations
+        np.testing.assert_array_equal(spectra["sample"], activations["sample"])
+        whole = activations.to_numpy().astype(np.float64)
+        tokens, features = whole.shape[1:]
+        means, norms = spectra["mean"].sel(layer=layer), spectra.norms.sel(layer=layer)
+        np.testing.assert_allclose(means[17 - tokens :, :features], whole.mean(axis=0), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(norms[:, 17 - tokens :], np.linalg.norm(whole, axis=2), rtol=1e-6)
+        assert np.isnan(norms[:, : 17 - tokens]).all()
+
+
 def test_every_way_to_index_reads_what_the_whole_array_has(tree, rng):
     lazy = tree[BRANCH]["spectra"].to_dataset().eigenvalues
     whole = lazy.values

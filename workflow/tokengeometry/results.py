@@ -103,7 +103,7 @@ def _nodes(branch):
 
 
 def _joined(paths, axis):
-    """Stores as one dataset: samples follow one another, everything else lies along a new axis.
+    """Stores as one dataset, along a new axis; but the samples of parts follow one another.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _joined(paths, axis):
             # The layer with the most tokens, or ranks, has those of all.
             if name not in coordinates or values.size > coordinates[name][1].size:
                 coordinates[name] = dims, values
-    samples = [its["sample"][1] for its in labels if "sample" in its]
+    samples = [its["sample"][1] for its in labels if "sample" in its and axis == "part"]
     starts = np.cumsum([0, *map(len, samples)])
     if samples:
         coordinates["sample"] = ("sample",), np.concatenate(samples)
@@ -136,7 +136,7 @@ def _joined(paths, axis):
         arrays = [store[name] for store in stores]
         dims = arrays[0].dims
         corners = [[_first(dimension, its, coordinates) for dimension in dims] for its in labels]
-        if dims[0] == "sample":
+        if dims[0] == "sample" and axis == "part":
             corners = [[start, *corner[1:]] for start, corner in zip(starts, corners, strict=False)]
         else:
             dims = axis, *dims
