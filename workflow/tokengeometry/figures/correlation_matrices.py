@@ -14,12 +14,7 @@ _PREFIX, _ALL_PREFIX = 0.08, 0.2
 
 
 @style.applied
-def correlation_matrices(
-    matrices,
-    prefix_tokens,
-    grid,
-    limit=None,
-):
+def correlation_matrices(matrices, prefix_tokens, grid, limit=None):
     """Draw the T×T matrix of every layer as a panel; all panels share one colour scale about 0.
 
     Prefix tokens are drawn wider than they are, to be seen beside hundreds of spatial tokens.
@@ -124,7 +119,7 @@ def _limit(matrices):
 def _extend(matrices, limit):
     values = _off_diagonal(matrices)
     below, above = (values < -limit).any(), (values > limit).any() or limit < 1
-    return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")
+    return style.bar_ends(below, above)
 
 
 def _undefined(matrices):

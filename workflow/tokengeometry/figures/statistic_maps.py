@@ -11,12 +11,7 @@ from tokengeometry.tables import value_of
 
 
 @style.applied
-def statistic_maps(
-    table,
-    grid,
-    statistic,
-    scale="shared",
-):
+def statistic_maps(table, grid, statistic, scale="shared"):
     """Draw it on the token grid for every layer, in logarithmic colour scales.
 
     Parameters
@@ -72,7 +67,8 @@ def statistic_maps(
         style.label_bar(figure, bar, f"{statistic.NAME} within its layer (log scale)")
     else:
         for norm, own in zip(norms, scales, strict=True):
-            extend = _extend(spatial.loc[spatial["layer"].isin(own), value], norm)
+            its = spatial.loc[spatial["layer"].isin(own), value]
+            extend = style.bar_ends((its < norm.vmin).any(), (its > norm.vmax).any())
             bar = figure.colorbar(ScalarMappable(norm, _colours(own[0], bars)), extend=extend, **style_of_bar)
             style.alpha_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
             # With a space that does not break.
@@ -106,8 +102,3 @@ def _limits(values):
         return 1.0, 3.0
     low, high = values.quantile(0.01), values.quantile(0.99)
     return (low, high) if high > low else (low / 1.01, high * 1.01)
-
-
-def _extend(values, norm):
-    below, above = (values < norm.vmin).any(), (values > norm.vmax).any()
-    return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")

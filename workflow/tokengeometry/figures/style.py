@@ -312,6 +312,22 @@ def note(figure, sentences):
         figure.supxlabel(words, x=0.02, ha="left", fontsize=size, color=ANNOTATION, linespacing=spacing)
 
 
+def bar_ends(below, above):
+    """At which ends a colour bar is pointed, for values beyond its scale.
+
+    Parameters
+    ----------
+    below, above : bool
+        Whether there are such values.
+
+    Returns
+    -------
+    str
+        As matplotlib's `extend`.
+    """
+    return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")
+
+
 def label_bar(figure, bar, words):
     """Label a colour bar, in as many lines as the height of its figure asks for.
 
