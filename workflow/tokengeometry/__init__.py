@@ -16,6 +16,9 @@ Public names, each imported when it is first asked for:
     All tables and stores of a study as one tree of labelled arrays, an `xarray.DataTree`.
 `open_store`
     A store of a study, with every checksum verified as it is read.
+
+The statistics are public modules: `from tokengeometry.geometry.statistics import rankme`, then
+`rankme.of_spectrum(eigenvalues, floor, samples)`; `tokengeometry.geometry.statistics` says what each of them has.
 """
 
 import importlib
