@@ -162,32 +162,11 @@ def test_the_sample_gram_has_the_same_digits_with_any_number_of_threads(layer, m
         return np.linalg.eigvalsh(matrix)
 
     monkeypatch.setattr(concatenated, "PIECE_LENGTH", 7)
-    monkeypatch.setattr(concatenated._OnCPU, "eigenvalues", keep)
+    monkeypatch.setattr(concatenated.OnCPU, "eigenvalues", keep)
     activations, *_ = layer
     for threads in (1, 2, 5):
         concatenated.spectrum(activations, threads=threads, block_bytes=activations.nbytes // 2)
     assert all(np.array_equal(matrix, matrices[0]) for matrix in matrices[1:])
-
-
-def test_sums_by_torch_as_on_a_gpu_equal_those_by_numpy():
-    activations = make_activations()
-    expected = moments_of(activations)
-    sums = moments._SumsOnGPU(torch.from_numpy(activations[0]).double(), 1)
-    for batch in torch.from_numpy(activations).split(17):
-        sums.add(batch)
-    found = sums.moments()
-    for name, rtol in (("mean", 1e-10), ("scatter", 1e-10), ("gram", GRAM_RTOL), ("averaged", 1e-10)):
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=rtol, atol=1e-9)
-
-
-@pytest.mark.parametrize("block_bytes", [2000, 10**9])
-def test_the_sample_gram_by_torch_as_on_a_gpu_equals_that_by_numpy(monkeypatch, block_bytes):
-    activations = make_activations()
-    expected = concatenated.spectrum(activations, products="float64", block_bytes=block_bytes)
-    monkeypatch.setattr(concatenated, "_OnCPU", lambda products, threads: concatenated._OnGPU("cpu"))
-    found = concatenated.spectrum(activations, block_bytes=block_bytes)
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(found[1], expected[1], rtol=1e-9)
 
 
 def test_alpha_equals_least_squares_on_sklearn_spectra(layer):

@@ -1,14 +1,12 @@
 """The eigenspectrum of all tokens concatenated: N samples in T·D dimensions, through their N×N Gram matrix."""
 
 import numpy as np
-from scipy.linalg import eigh
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tokengeometry.errors import StudyError
+from tokengeometry.geometry.gram_backends import OnCPU, OnGPU
 from tokengeometry.geometry.noise import Noise
 from tokengeometry.geometry.noise_floor import eigenvalue_floor, noise_below, product_floor, solver_floor
-from tokengeometry.operations.worker_threads import in_order
 from tokengeometry.storage import zarr_store
 from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, PIECE_LENGTH, PROJECTED_BYTES, PROJECTED_RANKS
 
@@ -45,116 +43,6 @@ class Samples:
         return values
 
 
-class _OnCPU:
-    """What `spectrum` needs beyond the operators that numpy and torch share, by numpy.
-
-    Parameters
-    ----------
-    products : {"float32", "float64"}
-        In which the sample Gram matrix is multiplied out, but for massive features; it is added up in float64.
-    threads : int
-        Each multiplies pieces of its own.
-    """
-
-    def __init__(self, products, threads):
-        self._products = np.dtype(products)
-        self._threads = threads
-
-    def in_order(self, multiply, pieces):
-        with threadpool_limits(1):
-            yield from in_order(multiply, pieces, self._threads)
-
-    def zeros(self, *shape):
-        return np.zeros(shape)
-
-    def double(self, values):
-        return np.asarray(values, np.float64)
-
-    def numpy(self, values):
-        return values
-
-    def mean(self, values):
-        """Over samples, in the precision of the products."""
-        return values.mean(0, dtype=np.float64).astype(self._products)
-
-    def centred(self, values, origin):
-        return np.subtract(values, origin).astype(self._products, copy=False)
-
-    def squares(self, centred):
-        """Of every feature, the sum over samples."""
-        return np.einsum("nd,nd->d", centred, centred)
-
-    def factor(self, centred, values, origin, massive):
-        """One side of a product: `centred` without the massive features, which are in float64 beside it."""
-        if not len(massive):
-            return centred, None
-        wide = values[:, massive].astype(np.float64) - origin[massive]
-        centred[:, massive] = 0
-        return centred, wide
-
-    def product(self, left, right):
-        narrow = left[0] @ right[0].T
-        return narrow if left[1] is None else narrow + left[1] @ right[1].T
-
-    def total(self, centred):
-        return centred.sum(0, dtype=np.float64)
-
-    def eigenvalues(self, matrix):
-        with threadpool_limits(self._threads):
-            return np.linalg.eigvalsh(matrix)[::-1]
-
-    def eigenvectors(self, matrix, count):
-        """Those of the largest eigenvalues, (sample, rank)."""
-        size = len(matrix)
-        with threadpool_limits(self._threads):
-            return eigh(matrix, subset_by_index=[size - count, size - 1])[1][:, ::-1]
-
-
-class _OnGPU:
-    """The same in a CUDA device's memory, by torch, all in float64: those of data centres multiply it as fast."""
-
-    def __init__(self, device):
-        import torch
-
-        self._torch, self._device = torch, device
-
-    def in_order(self, multiply, pieces):
-        return map(multiply, pieces)
-
-    def zeros(self, *shape):
-        return self._torch.zeros(shape, dtype=self._torch.float64, device=self._device)
-
-    def double(self, values):
-        return self._torch.as_tensor(values).to(self._device, self._torch.float64)
-
-    def numpy(self, values):
-        return values.cpu().numpy()
-
-    def mean(self, values):
-        return self.double(values).mean(0)
-
-    def centred(self, values, origin):
-        return self.double(values) - origin
-
-    def squares(self, centred):
-        return (centred * centred).sum(0)
-
-    def factor(self, centred, values, origin, massive):
-        return centred
-
-    def product(self, left, right):
-        return left @ right.T
-
-    def total(self, centred):
-        return centred.sum(0)
-
-    def eigenvalues(self, matrix):
-        return self._torch.linalg.eigvalsh(matrix).cpu().numpy()[::-1]
-
-    def eigenvectors(self, matrix, count):
-        return self._torch.linalg.eigh(matrix)[1][:, -count:].flip(1)
-
-
 def spectrum(activations, noise=None, *, device="cpu", threads=1, products="float32", block_bytes=BLOCK_BYTES):
     """Eigenvalues of the covariance of all tokens concatenated, and the floor of each.
 
@@ -174,7 +62,7 @@ def spectrum(activations, noise=None, *, device="cpu", threads=1, products="floa
     threads : int
         Of the CPU: each multiplies pieces of its own.
     products : {"float32", "float64"}
-        What the CPU multiplies in; a CUDA device multiplies in float64.
+        In which the sample Gram matrix is multiplied out, but for massive features; it is added up in float64.
     block_bytes : int
         Of a block of samples.
 
@@ -188,7 +76,7 @@ def spectrum(activations, noise=None, *, device="cpu", threads=1, products="floa
     StudyError
         If squares of activations are too large for the products.
     """
-    backend = _OnCPU(products, threads) if str(device) == "cpu" else _OnGPU(device)
+    backend = OnCPU(products, threads) if str(device) == "cpu" else OnGPU(products, device)
     noise = noise or Noise(["float32"])
     samples, tokens, features = activations.shape
     width = tokens * features
@@ -375,7 +263,7 @@ def _projected(values, noise, mean_square, blocks, sums):
     return found / (sums.samples * values)
 
 
-def write(path, parts, count, differences=None, /, *, device="cpu", threads=1, **attributes):
+def write(path, parts, count, differences=None, /, *, device="cpu", threads=1, products="float32", **attributes):
     """Write the spectrum of all tokens concatenated, of the first `count` samples of the parts.
 
     Parameters
@@ -386,15 +274,15 @@ def write(path, parts, count, differences=None, /, *, device="cpu", threads=1, *
     count : int
     differences : open store, optional
         The measured noise; see `tokengeometry.activations.measured_noise`.
-    device, threads
+    device, threads, products
         See `spectrum`.
     **attributes
-        Kept with the store.
+        Kept with the store, as is `products`.
     """
     samples = Samples(parts, count)
     noise = Noise.of(parts, [parts[0].attributes["compute_dtype"], str(samples.dtype)], differences)
-    found = spectrum(samples, noise, device=device, threads=threads)
-    save(path, *found, samples.shape[0], parts[0].labels, **attributes)
+    found = spectrum(samples, noise, device=device, threads=threads, products=products)
+    save(path, *found, samples.shape[0], parts[0].labels, gram_products=products, **attributes)
 
 
 def save(path, eigenvalues, floor, samples, labels, /, **attributes):

@@ -139,49 +139,24 @@ class _Sums:
         self.gram -= self.count * (offset @ offset.T)
         step = offset.mean(axis=0)
         self.averaged -= self.count * np.outer(step, step)
-        if not np.isfinite(self.gram).all():
-            raise StudyError(
-                f"squares of activations are beyond {np.dtype(GRAM_PRODUCTS)}: check the weights and images"
-            )
+        check_squares(self.gram)
         norms = np.concatenate(self._norms)
         return Moments(self.count, self.origin + offset, self.scatter, self.gram, self.averaged, norms)
 
 
-class _SumsOnGPU:
-    """The same in a CUDA device's memory, of torch tensors on that device."""
+def check_squares(gram):
+    """Stop where products in float32 have overflowed.
 
-    def __init__(self, origin, _threads):
-        tokens, features = origin.shape
-        self.origin = origin
-        self.count = 0
-        self.total = origin.new_zeros(tokens, features)
-        self.scatter = origin.new_zeros(tokens, features, features)
-        self.gram = origin.new_zeros(tokens, tokens)
-        self.averaged = origin.new_zeros(features, features)
-        self._norms = []
+    Parameters
+    ----------
+    gram : array, (token, token), float64
 
-    def add(self, batch):
-        # In float64, of which a quarter of the batch is held at a time.
-        for piece in batch.split(-(-len(batch) // 4)):
-            values = piece.permute(1, 0, 2).to(self.origin.dtype)
-            self._norms.append(values.norm(dim=2).T.float().cpu().numpy())
-            centred = values - self.origin[:, None]
-            self.total += centred.sum(dim=1)
-            self.scatter.baddbmm_(centred.transpose(1, 2), centred)
-            flat = centred.flatten(start_dim=1)
-            self.gram.addmm_(flat, flat.T)
-            averages = centred.mean(dim=0)
-            self.averaged.addmm_(averages.T, averages)
-        self.count += len(batch)
-
-    def moments(self):
-        offset = self.total / self.count
-        self.scatter.baddbmm_(offset[:, :, None], offset[:, None, :], alpha=-self.count)
-        self.gram.addmm_(offset, offset.T, alpha=-self.count)
-        step = offset.mean(dim=0)
-        self.averaged.addr_(step, step, alpha=-self.count)
-        arrays = self.origin + offset, self.scatter, self.gram, self.averaged
-        return Moments(self.count, *(array.cpu().numpy() for array in arrays), np.concatenate(self._norms))
+    Raises
+    ------
+    StudyError
+    """
+    if not np.isfinite(gram).all():
+        raise StudyError(f"squares of activations are beyond {np.dtype(GRAM_PRODUCTS)}: check the weights and images")
 
 
 class Accumulator:
@@ -193,11 +168,15 @@ class Accumulator:
         "cpu" computes by numpy, without torch; a CUDA device holds the sums.
     threads : int
         Of the CPU: each takes tokens of its own.
+    products : {"float64", "float32"}
+        In which a CUDA device multiplies; `tokengeometry.operations.product_rates.chosen` says which is faster there.
+        The CPU multiplies the scatter in float64.
     """
 
-    def __init__(self, device="cpu", threads=1):
+    def __init__(self, device="cpu", threads=1, products="float64"):
         self._device = device
         self._threads = threads
+        self._products = products
         self._sums = None
 
     def add(self, batch):
@@ -218,8 +197,12 @@ class Accumulator:
         if self._sums is None:
             # A token that is the same in every sample is its own mean, exactly.
             origin = first + (batch[:32] - first).mean(0)
-            sums = _Sums if isinstance(origin, np.ndarray) else _SumsOnGPU
-            self._sums = sums(origin, self._threads)
+            if isinstance(origin, np.ndarray):
+                self._sums = _Sums(origin, self._threads)
+            else:
+                from tokengeometry.geometry.moments_on_gpu import SUMS
+
+                self._sums = SUMS[self._products](origin)
         self._sums.add(batch)
 
     def moments(self):
@@ -234,28 +217,28 @@ class Accumulator:
         ValueError
             If there were none.
         StudyError
-            If their squares are too large for float32, on the CPU.
+            If their squares are too large for float32, in which some products are made.
         """
         if self._sums is None:
             raise ValueError("no samples to accumulate")
         return self._sums.moments()
 
 
-def accumulate(batches, *, device="cpu", threads=1):
+def accumulate(batches, *, device="cpu", threads=1, products="float64"):
     """The moments of a stream of samples.
 
     Parameters
     ----------
     batches : iterable of arrays or torch tensors, (sample, token, feature)
         At least one; of any float dtype.
-    device, threads
+    device, threads, products
         As of `Accumulator`.
 
     Returns
     -------
     Moments
     """
-    accumulator = Accumulator(device, threads)
+    accumulator = Accumulator(device, threads, products)
     for batch in batches:
         accumulator.add(batch)
         # Before the next batch is read, not after.
