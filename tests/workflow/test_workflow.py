@@ -141,6 +141,15 @@ def test_stores_open_in_xarray_with_their_origin(finished):
     np.testing.assert_array_equal(data.sample, expected)
 
 
+def test_stores_say_in_what_their_sums_were_multiplied(finished):
+    names = ("moments/layer_02/part_001", "moments/layer_02/concatenated", "spectra/layer_02")
+    parts, joint, spectra = (xarray.open_zarr(finished.branch / f"{name}.zarr").attrs for name in names)
+    # On the CPU.
+    assert (parts["scatter_products"], parts["gram_products"]) == ("float64", "float32")
+    assert joint["gram_products"] == spectra["concatenated_products"] == "float32"
+    assert spectra["scatter_products"] == ["float64"]
+
+
 def test_a_run_ends_with_times_and_what_to_open(finished):
     for stage in ("pixels", "layer", "moments", "spectra", "alpha_table", "figures"):
         assert re.search(rf"^{stage} +\d+ +\d+\.\d$", finished.log, re.MULTILINE)

@@ -5,7 +5,7 @@ and the floor of each.
 """
 
 from tokengeometry.geometry import concatenated
-from tokengeometry.operations import devices
+from tokengeometry.operations import devices, product_rates
 from tokengeometry.operations.logs import log_to
 from tokengeometry.storage import zarr_store
 
@@ -18,5 +18,6 @@ with log_to(snakemake.log[0]):
         *map(zarr_store.open_store, snakemake.input.noise),
         device=device,
         threads=snakemake.threads,
+        products=product_rates.chosen(device).gram,
         **dict(snakemake.wildcards.items()),
     )

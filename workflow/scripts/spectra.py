@@ -5,7 +5,7 @@ all three.
 """
 
 from tokengeometry.geometry import spectra
-from tokengeometry.operations import devices
+from tokengeometry.operations import devices, product_rates
 from tokengeometry.operations.logs import log_to
 from tokengeometry.storage import zarr_store
 
@@ -16,7 +16,7 @@ with log_to(snakemake.log[0]):
         [zarr_store.open_store(path) for path in snakemake.input.stores],
         zarr_store.open_store(snakemake.input.concatenated),
         *map(zarr_store.open_store, snakemake.input.noise),
-        device=device,
+        device=product_rates.for_eigenvalues(device),
         threads=snakemake.threads,
         **dict(snakemake.wildcards.items()),
     )

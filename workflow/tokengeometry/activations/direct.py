@@ -11,7 +11,7 @@ from tokengeometry.geometry import concatenated, moments
 from tokengeometry.geometry.noise import EightBit, Noise
 from tokengeometry.model import tokens
 from tokengeometry.model.token_chain import load_chain, patchify
-from tokengeometry.operations import cost, devices
+from tokengeometry.operations import cost, devices, product_rates
 from tokengeometry.operations.worker_threads import share
 
 
@@ -113,13 +113,19 @@ def write_part(
         index, attributes = layers.index(layer), stores.attributes | {"layer": f"{layer:02d}"}
         rounded = None if layer else eight_bit.summary(kinds, model["std"])
         place = dict(eight_bit=rounded, dtypes=dtypes(layer), part=stores.part)
+        made = dict(scatter_products=products.scatter, gram_products=products.gram)
         labels = tokens.labels(model, layer) | {"sample": (("sample",), samples)}
-        moments.write(stores.moments[index], its_moments, labels, **place, **attributes)
+        moments.write(stores.moments[index], its_moments, labels, **place, **made, **attributes)
         if spectrum:
-            concatenated.save(stores.concatenated[index], *spectrum, joint, labels, **attributes)
+            concatenated.save(
+                stores.concatenated[index], *spectrum, joint, labels, gram_products=products.gram, **attributes
+            )
         if differences is not None:
             measured_noise.write(stores.noise[index - len(layers)], differences, None, labels, **attributes)
 
+    sums_device = device if device.type == "cuda" else "cpu"
+    # Before anything else is in a GPU's memory.
+    products = product_rates.chosen(sums_device)
     options = dict(layers=every, device=device)
     size = in_memory.size_on(device, memory, model, layers, batch_size, len(samples), joint, measured, threads=threads)
     print(f"{len(samples)} samples, {size[0]} at a time, for {size[1]} layers at a time")
@@ -135,7 +141,8 @@ def write_part(
         reference=load_chain(model, weights, dtype=torch.float32, **options) if measured else None,
         measured=min(measured, size[0]),
         device=device,
-        sums_device=device if device.type == "cuda" else "cpu",
+        sums_device=sums_device,
+        products=products,
         threads=threads,
         workers=workers,
     )

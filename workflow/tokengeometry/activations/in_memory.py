@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tokengeometry.activations.on_disk import check_finite
 from tokengeometry.geometry import concatenated, moments
-from tokengeometry.operations import cost
+from tokengeometry.operations import cost, product_rates
 from tokengeometry.operations.worker_threads import inferred
 
 
@@ -78,6 +78,7 @@ def analyse(
     device,
     sums_device,
     threads,
+    products=product_rates.ON_CPU,
     workers=1,
     settle=lambda: None,
 ):
@@ -111,6 +112,8 @@ def analyse(
         See `tokengeometry.operations.devices.for_sums`.
     threads : int
         Of the sums on the CPU.
+    products : tokengeometry.operations.product_rates.Products, optional
+        In what the sums are multiplied; by default as on the CPU.
     workers : int
         Of the forward pass; see `tokengeometry.operations.worker_threads.inferred`.
     settle : callable, optional
@@ -141,7 +144,7 @@ def analyse(
     total = count * sum(max(members) + 1 for members in groups)
     progress = tqdm(total=total, desc="forward", unit="sample and layer", mininterval=5)
     for members in groups:
-        sums = {layer: moments.Accumulator(sums_device, threads) for layer in members}
+        sums = {layer: moments.Accumulator(sums_device, threads, products.scatter) for layer in members}
         for start in starts:
             stop = min(start + slab, count)
             settle()
@@ -168,7 +171,8 @@ def analyse(
                     differences[layer] = (values[:measured] - exact).cpu().numpy()
                 if joint and start == 0:
                     held, its = _Held(values[:joint]), noise(layer, differences.get(layer))
-                    joints[layer] = concatenated.spectrum(held, its, device=sums_device, threads=threads)
+                    how = dict(device=sums_device, threads=threads, products=products.gram)
+                    joints[layer] = concatenated.spectrum(held, its, **how)
                 if stop == count:
                     found = joints.pop(layer, None), differences.pop(layer, None)
                     yield layer, sums.pop(layer).moments(), *found
@@ -257,6 +261,6 @@ def size_on(device, memory, *job, threads):
     if device.type == "cuda":
         # The process is the host's; a tenth is the allocator's.
         memory = 0.9 * torch.cuda.mem_get_info(device)[0] + cost.PROCESS_BYTES
-        # Of the sample Gram matrix it multiplies one piece at a time, in float64.
+        # Of the sample Gram matrix it multiplies one piece at a time, in float64 at most.
         threads = 2
     return cost.direct_size(memory, *job, threads, device.type == "cpu")

@@ -99,7 +99,8 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     **attributes
         Kept with the store.
     """
-    dtypes = parts[0].attributes["dtypes"]
+    of_parts = [part.attributes for part in parts]
+    dtypes = of_parts[0]["dtypes"]
     noise = Noise.of(parts, dtypes, differences)
     tokens, features = parts[0]["mean"].shape
     means, values, floor = (np.empty((tokens, features)) for _ in range(3))
@@ -131,6 +132,8 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         tokens=tokens,
         concatenated_samples=concatenated_spectrum.attributes["samples"],
         dtypes=dtypes,
+        scatter_products=sorted({its["scatter_products"] for its in of_parts if "scatter_products" in its}),
+        concatenated_products=concatenated_spectrum.attributes["gram_products"],
     ) as store:
         # What statistics of moments need, so that moments can go.
         store.write("mean", means, ("token", "feature"))
