@@ -6,11 +6,14 @@ In: the table of clusters and the model's token grid.
 import json
 from pathlib import Path
 
-from tokengeometry.figures.clusters_embedding import clusters_embedding
-from tokengeometry.figures.clusters_map import clusters_map
-from tokengeometry.figures.style import save
 from tokengeometry.operations.logs import log_to
-from tokengeometry.tables import read
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.figures.clusters_embedding import clusters_embedding
+    from tokengeometry.figures.clusters_map import clusters_map
+    from tokengeometry.figures.style import save
+    from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     output, branches = snakemake.output, snakemake.params.branches

@@ -3,9 +3,13 @@
 In: the table of α. Out: a table of clusters and of places in the UMAP plane.
 """
 
-from tokengeometry.geometry.clusters import cluster_trajectories
 from tokengeometry.operations.logs import log_to
-from tokengeometry.tables import cluster_table, read, trajectories, write
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    import umap  # noqa: F401 (`cluster_trajectories` takes it when it is called)
+    from tokengeometry.geometry.clusters import cluster_trajectories
+    from tokengeometry.tables import cluster_table, read, trajectories, write
 
 with log_to(snakemake.log[0]):
     alpha = read(snakemake.input.alpha)

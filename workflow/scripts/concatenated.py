@@ -4,10 +4,13 @@ In: the activation stores of the first parts, the measured noise where there is 
 and the floor of each.
 """
 
-from tokengeometry.geometry import concatenated
-from tokengeometry.operations import devices, product_rates
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.geometry import concatenated
+    from tokengeometry.operations import devices, product_rates
+    from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)

@@ -6,12 +6,15 @@ In: the correlation stores, the table of mean correlations and the model's token
 import json
 from pathlib import Path
 
-from tokengeometry.figures.correlation_matrices import correlation_matrices
-from tokengeometry.figures.mean_correlation import mean_correlation
-from tokengeometry.figures.style import save
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
-from tokengeometry.tables import read
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.figures.correlation_matrices import correlation_matrices
+    from tokengeometry.figures.mean_correlation import mean_correlation
+    from tokengeometry.figures.style import save
+    from tokengeometry.storage import zarr_store
+    from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     output, branches, labels = snakemake.output, snakemake.params.branches, snakemake.params.every_label

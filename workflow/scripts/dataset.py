@@ -7,12 +7,15 @@ and their identity.
 import json
 from pathlib import Path
 
-from tokengeometry.data.download import fetch
-from tokengeometry.data.split_identity import describe
-from tokengeometry.data.splits import open_split
-from tokengeometry.data.torchvision_classes import folder_of
 from tokengeometry.operations.logs import log_to
-from tokengeometry.study import check_dataset
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.data.download import fetch
+    from tokengeometry.data.split_identity import describe
+    from tokengeometry.data.splits import open_split
+    from tokengeometry.data.torchvision_classes import folder_of
+    from tokengeometry.study import check_dataset
 
 with log_to(snakemake.log[0]):
     description = Path(snakemake.output.description)

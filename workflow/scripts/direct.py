@@ -7,10 +7,13 @@ chain is coarser than float32, of its measured noise.
 import json
 from pathlib import Path
 
-from tokengeometry.activations.direct import Stores, write_part
-from tokengeometry.data import splits
-from tokengeometry.operations import devices, resources
 from tokengeometry.operations.logs import log_to
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.activations.direct import Stores, write_part
+    from tokengeometry.data import splits
+    from tokengeometry.operations import devices, resources
 
 with log_to(snakemake.log[0]):
     compute, params, output = snakemake.config["compute"], snakemake.params, snakemake.output

@@ -6,13 +6,16 @@ In: the layer's spectra and the model's tokens.
 import json
 from pathlib import Path
 
-from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
-from tokengeometry.figures.style import save
-from tokengeometry.geometry.statistics.power_law import fit_power_law
-from tokengeometry.model.tokens import layer_tokens
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
-from tokengeometry.tables import spectra_of
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
+    from tokengeometry.figures.style import save
+    from tokengeometry.geometry.statistics.power_law import fit_power_law
+    from tokengeometry.model.tokens import layer_tokens
+    from tokengeometry.storage import zarr_store
+    from tokengeometry.tables import spectra_of
 
 with log_to(snakemake.log[0]):
     spectra = zarr_store.open_store(snakemake.input.store)

@@ -6,12 +6,15 @@ In: layer ℓ−1's store and the weights. Out: layer ℓ's store.
 import json
 from pathlib import Path
 
-import torch
-from tokengeometry.activations.on_disk import write_layer
-from tokengeometry.model import tokens
-from tokengeometry.model.token_chain import load_chain
-from tokengeometry.operations import devices
 from tokengeometry.operations.logs import log_to
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    import torch
+    from tokengeometry.activations.on_disk import write_layer
+    from tokengeometry.model import tokens
+    from tokengeometry.model.token_chain import load_chain
+    from tokengeometry.operations import devices
 
 with log_to(snakemake.log[0]):
     compute = snakemake.config["compute"]

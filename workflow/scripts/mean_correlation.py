@@ -3,10 +3,13 @@
 In: the tables of mean correlations, one a branch.
 """
 
-from tokengeometry.figures.mean_correlation import mean_correlation
-from tokengeometry.figures.style import save
 from tokengeometry.operations.logs import log_to
-from tokengeometry.tables import read
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.figures.mean_correlation import mean_correlation
+    from tokengeometry.figures.style import save
+    from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     labels = snakemake.params.labels

@@ -5,11 +5,14 @@ Out: the weights at the study's image size (safetensors) and what there is to kn
 
 from pathlib import Path
 
-from tokengeometry.errors import StudyError, of_model
-from tokengeometry.model.token_chain import create_model, describe
-from tokengeometry.model.weights import prepare
 from tokengeometry.operations.logs import log_to
-from tokengeometry.study import check_model
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.errors import StudyError, of_model
+    from tokengeometry.model.token_chain import create_model, describe
+    from tokengeometry.model.weights import prepare
+    from tokengeometry.study import check_model
 
 with log_to(snakemake.log[0]):
     name = snakemake.wildcards.model

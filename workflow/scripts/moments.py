@@ -3,10 +3,13 @@
 In: an activation store. Out: a moment store.
 """
 
-from tokengeometry.geometry import moments
-from tokengeometry.operations import devices, product_rates
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.geometry import moments
+    from tokengeometry.operations import devices, product_rates
+    from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     device = devices.for_sums(snakemake.config["compute"]["device"], snakemake.threads, snakemake.resources.gpu)

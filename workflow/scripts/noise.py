@@ -7,12 +7,15 @@ in float32.
 import json
 from pathlib import Path
 
-import torch
-from tokengeometry.activations import measured_noise
-from tokengeometry.model.token_chain import load_chain
-from tokengeometry.operations import devices
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    import torch
+    from tokengeometry.activations import measured_noise
+    from tokengeometry.model.token_chain import load_chain
+    from tokengeometry.operations import devices
+    from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     compute = snakemake.config["compute"]

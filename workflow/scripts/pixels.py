@@ -6,9 +6,12 @@ In: the data set's files and the model's preprocessing. Out: an activation store
 import json
 from pathlib import Path
 
-from tokengeometry.activations.on_disk import write_pixels
-from tokengeometry.data import splits
 from tokengeometry.operations.logs import log_to
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.activations.on_disk import write_pixels
+    from tokengeometry.data import splits
 
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())

@@ -6,12 +6,15 @@ In: the tables of the statistic and of clusters, and the model's token grid.
 import json
 from pathlib import Path
 
-from tokengeometry.figures.statistic_maps import statistic_maps
-from tokengeometry.figures.statistic_trajectories import statistic_trajectories
-from tokengeometry.figures.style import save
-from tokengeometry.geometry import statistics
 from tokengeometry.operations.logs import log_to
-from tokengeometry.tables import read
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.figures.statistic_maps import statistic_maps
+    from tokengeometry.figures.statistic_trajectories import statistic_trajectories
+    from tokengeometry.figures.style import save
+    from tokengeometry.geometry import statistics
+    from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     output, branches = snakemake.output, snakemake.params.branches

@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
-from tokengeometry.tables import statistic_table, undefined_rows, write
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.storage import zarr_store
+    from tokengeometry.tables import statistic_table, undefined_rows, write
 
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())

@@ -3,11 +3,14 @@
 In: the tables of α of the two splits.
 """
 
-from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
-from tokengeometry.figures.style import save
-from tokengeometry.figures.train_test import train_test
 from tokengeometry.operations.logs import log_to
-from tokengeometry.tables import read
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
+    from tokengeometry.figures.style import save
+    from tokengeometry.figures.train_test import train_test
+    from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     output, branches, dataset = snakemake.output, snakemake.params.branches, snakemake.wildcards.dataset
