@@ -5,7 +5,6 @@ spatial token.
 """
 
 import numpy as np
-import pandas as pd
 
 
 def token_table(model):
@@ -21,18 +20,25 @@ def token_table(model):
     pandas.DataFrame
         Columns token, name, kind (prefix or spatial), row, column.
     """
+    # Most jobs write stores only, and start sooner without pandas.
+    import pandas as pd
+
+    return pd.DataFrame(_columns(model)).astype({"row": "Int64", "column": "Int64"})
+
+
+def _columns(model):
+    """The columns of all tokens: arrays of numbers, lists of text; row and column are NaN for prefix tokens."""
     rows, columns = model["grid"]
     prefix = model["prefix_tokens"]
-    row, column = (axis.ravel() for axis in np.indices((rows, columns)))
-    return pd.DataFrame(
-        {
-            "token": np.arange(len(prefix) + rows * columns),
-            "name": [*prefix, *(f"{r},{c}" for r, c in zip(row, column, strict=True))],
-            "kind": ["prefix"] * len(prefix) + ["spatial"] * (rows * columns),
-            "row": pd.array([pd.NA] * len(prefix) + row.tolist(), dtype="Int64"),
-            "column": pd.array([pd.NA] * len(prefix) + column.tolist(), dtype="Int64"),
-        }
-    )
+    row, column = np.indices((rows, columns)).reshape(2, -1)
+    nowhere = np.full(len(prefix), np.nan)
+    return {
+        "token": np.arange(len(prefix) + rows * columns, dtype=np.int64),
+        "name": [*prefix, *(f"{r},{c}" for r, c in zip(row, column, strict=True))],
+        "kind": ["prefix"] * len(prefix) + ["spatial"] * (rows * columns),
+        "row": np.concatenate([nowhere, row]),
+        "column": np.concatenate([nowhere, column]),
+    }
 
 
 def layer_tokens(model, layer):
@@ -68,15 +74,11 @@ def labels(model, layer):
         Dimensions and values: `layer` (), int64; `token` (token,), int64, with `name` and `kind` (token,), text, and
         `row` and `column` (token,), float64, NaN for prefix tokens.
     """
-    tokens = layer_tokens(model, layer)
-    return {
-        "layer": ((), np.int64(layer)),
-        "token": (("token",), tokens.token.to_numpy(np.int64)),
-        "name": (("token",), tokens.name.to_numpy(np.dtypes.StringDType())),
-        "kind": (("token",), tokens.kind.to_numpy(np.dtypes.StringDType())),
-        "row": (("token",), tokens.row.to_numpy(np.float64, na_value=np.nan)),
-        "column": (("token",), tokens.column.to_numpy(np.float64, na_value=np.nan)),
-    }
+    first = 0 if layer else len(model["prefix_tokens"])
+    columns = {name: values[first:] for name, values in _columns(model).items()}
+    for name in ("name", "kind"):
+        columns[name] = np.array(columns[name], np.dtypes.StringDType())
+    return {"layer": ((), np.int64(layer))} | {name: (("token",), values) for name, values in columns.items()}
 
 
 def labels_of_pairs(labels):
