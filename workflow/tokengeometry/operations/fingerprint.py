@@ -26,6 +26,8 @@ SAID = "StudyError"
 SPEAKERS = {"print", "_LOG"}
 # Stands for the import of a module, where a number stands for one of its statements.
 IMPORT = -1
+# Where statements have others within them.
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -123,7 +125,7 @@ class _Module:
         source = path.read_text()
         self._lines = source.splitlines(keepends=True)
         self._body = ast.parse(source, path).body
-        for statement in (inner for node in self._body for inner in ast.walk(node)):
+        for statement in _statements(self._body):
             _silence(statement)
         self.statements = [
             index for index, node in enumerate(self._body) if not isinstance(node, IMPORTS) and not _is_text(node)
@@ -200,7 +202,7 @@ class _Module:
     def _read_imports(self, nodes):
         """Names and the dotted paths that they stand for, paths of `import *`, paths of all that is imported."""
         names, stars, paths = {}, [], []
-        for node in (inner for outer in nodes for inner in ast.walk(outer) if isinstance(inner, IMPORTS)):
+        for node in (statement for statement in _statements(nodes) if isinstance(statement, IMPORTS)):
             for alias in node.names:
                 if isinstance(node, ast.Import):
                     path = tuple(alias.name.split("."))
@@ -219,6 +221,14 @@ class _Module:
     def _imports_along(self, paths):
         along = {".".join(path[:length]) for path in paths for length in range(1, len(path) + 1)}
         return [(module, IMPORT) for name in along if (module := self._package.module(name))]
+
+
+def _statements(nodes):
+    """Statements with all those within them, in order; of `try` and `match` also the parts between."""
+    for node in nodes:
+        yield node
+        for block in BLOCKS:
+            yield from _statements(getattr(node, block, ()))
 
 
 def _bound_names(node):
