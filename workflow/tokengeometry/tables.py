@@ -13,8 +13,6 @@ import pandas as pd
 from tokengeometry.errors import naming
 from tokengeometry.geometry import statistics
 from tokengeometry.geometry.clusters import complete_trajectories
-from tokengeometry.geometry.correlation import pair_means
-from tokengeometry.geometry.moments import Moments
 from tokengeometry.model.tokens import layer_tokens
 
 # Kinds of rows of the α table that are single tokens.
@@ -67,6 +65,9 @@ def statistic_table(name, layers, model, **settings):
         `PLACE_COLUMNS`, then the statistic's arrays; the first of them is empty where it is undefined, and
         `reason` says why.
     """
+    # What only reads tables starts sooner without zarr.
+    from tokengeometry.geometry.moments import Moments
+
     statistic = statistics.load(name)
     frames = []
     for layer, store in sorted(layers.items()):
@@ -190,6 +191,8 @@ def correlation_table(matrices, model):
     pandas.DataFrame
         Columns layer and those of `tokengeometry.geometry.correlation.pair_means`.
     """
+    from tokengeometry.geometry.correlation import pair_means
+
     return pd.DataFrame(
         {"layer": layer, **pair_means(matrix, model["prefix_tokens"] if layer else [])}
         for layer, matrix in sorted(matrices.items())

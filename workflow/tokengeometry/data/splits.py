@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import timm.data
 import torch
 from torchvision import transforms
 from torchvision.transforms.functional import to_tensor
@@ -140,11 +139,14 @@ def transform(model, *, crop="center", resize="uint8"):
     -------
     RGB image -> float32 (in_chans, height, width), normalised.
     """
+    # Fetching a data set takes none of timm.
+    from timm.data import create_transform
+
     height, width = model["image_size"]
     # Of timm's ways to crop, the one that keeps no proportions.
     whole = {"crop_pct": 1.0, "crop_mode": "squash"}
     cropped = whole if crop == "none" else {key: model[key] for key in whole}
-    by_timm = timm.data.create_transform(
+    by_timm = create_transform(
         input_size=(model["in_chans"], height, width),
         is_training=False,
         interpolation=model["interpolation"],

@@ -9,7 +9,10 @@ import json
 import sys
 
 from tokengeometry.errors import StudyError
-from tokengeometry.model.token_chain import create_model, describe, pretrained_settings
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.model.token_chain import create_model, describe, pretrained_settings
 
 
 def answer(architecture, image_size, source):

@@ -1,7 +1,6 @@
 """RankMe: how many directions a representation spreads over, by the entropy of its singular values."""
 
 import numpy as np
-from scipy.special import entr
 
 from tokengeometry.geometry.statistics._resolved import of_resolved
 
@@ -26,6 +25,8 @@ def of_spectrum(eigenvalues, floor, samples):
     dict
         rankme : array, (...), from 1 to the number of ranks; reason : array of str, (...).
     """
+    # Whoever reads the configuration imports this module, and starts sooner without scipy.
+    from scipy.special import entr
 
     def spread(values):
         sizes = np.sqrt(values)
