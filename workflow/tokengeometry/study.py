@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import yaml
@@ -94,7 +94,7 @@ class Study:
         samples = min(self.samples(dataset, split), self.config["concatenated_samples"])
         return samples, len(cut(samples, self.config["samples_per_part"]))
 
-    @property
+    @cached_property
     def coarse(self):
         """Whether anything in the chain is coarser than float32."""
         activations = self.config["activations"]
@@ -106,12 +106,12 @@ class Study:
         """How many samples of the first part measure the noise of a coarse chain; else 0."""
         return min(MEASURED_SAMPLES, self.parts(dataset, split)[0][1]) if self.coarse else 0
 
-    @property
+    @cached_property
     def chains(self):
         """How many chains there are: one for each part of every branch."""
         return sum(len(self.parts(branch.dataset, branch.split)) for branch in self.branches)
 
-    @property
+    @cached_property
     def statistics(self):
         """The statistics' modules by the names of their tables."""
         return {statistics.table_of(name): name for name in self.config["statistics"]}
@@ -129,6 +129,7 @@ class Study:
         return range(1, max(self.layers(model)) + 1)
 
 
+@cache
 def cut(samples, samples_per_part):
     """Consecutive ranges (start, stop) of `samples_per_part` samples; the last may be shorter.
 
@@ -337,9 +338,9 @@ def _check_consistency(study):
     config = study.config
     if "power_law" not in config["statistics"]:
         raise StudyError("statistics: power_law is missing; the clusters are those of its trajectories")
-    tables = [*TABLES, *map(statistics.table_of, config["statistics"])]
-    for name in config["statistics"]:
-        if tables.count(table := statistics.table_of(name)) > 1:
+    own = [statistics.table_of(name) for name in config["statistics"]]
+    for name, table in zip(config["statistics"], own, strict=True):
+        if [*TABLES, *own].count(table) > 1:
             raise StudyError(f"statistics: {name} would make {table}.csv, as another does; give it another name")
     first, last = config["fit"]["ranks"]
     if first >= last:

@@ -84,12 +84,16 @@ def threads_of(name):
 def ask(name):
     """The resources of a rule's jobs."""
 
-    def ask_for(quantity):
-        def resource(wildcards, threads, attempt):
-            has = dict(threads=threads, gpu=gpus_of(name) > 0, attempt=attempt)
-            return getattr(request(*work_of(name, wildcards), **has), quantity)
+    # Snakemake asks for one quantity at a time.
+    @cache
+    def asked(wildcards, threads, attempt):
+        has = dict(threads=threads, gpu=gpus_of(name) > 0, attempt=attempt)
+        return request(*work_of(name, dict(wildcards)), **has)
 
-        return resource
+    def ask_for(quantity):
+        return lambda wildcards, threads, attempt: getattr(
+            asked((*wildcards.items(),), threads, attempt), quantity
+        )
 
     return dict(
         mem_mb=ask_for("memory_mb"),
