@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import re
@@ -5,6 +6,10 @@ import sys
 from pathlib import Path
 
 from snakemake.logging import logger
+
+# Snakemake holds all jobs to its end: Python's collector of cycles would find nothing, again and again.
+gc.freeze()
+gc.set_threshold(100_000, 50, 50)
 
 # Not the basedir of the whole workflow: that may be another one's, which has taken this one in as a module. The
 # command line, the working directory and its locks are then that workflow's.
