@@ -1,7 +1,11 @@
 """The small study, run once by Snakemake itself, for the tests that look at what it made."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
+from filelock import FileLock
 from small_study import OFFLINE, SMALL, Workflow, write_pictures
 
 # Fixtures of several folders.
@@ -26,11 +30,24 @@ def small_workflow(tmp_path):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """The small study after one run, without network once all is fetched. Tests that change anything take a copy."""
-    directory = tmp_path_factory.mktemp("study")
-    write_pictures(directory / "pictures")
-    workflow = Workflow(directory, SMALL)
-    workflow.run("fetch")
-    workflow.log = workflow.run(environment=OFFLINE).stdout
+    folder = tmp_path_factory.getbasetemp()
+    shared = "PYTEST_XDIST_WORKER" in os.environ
+    if shared:
+        # That of all workers: the first one runs the study for the others.
+        folder = folder.parent
+    original, log = folder / "study", folder / "study.log"
+    with FileLock(folder / "study.lock"):
+        if not log.exists():
+            shutil.rmtree(original, ignore_errors=True)
+            write_pictures(original / "pictures")
+            workflow = Workflow(original, SMALL)
+            workflow.run("fetch")
+            log.write_text(workflow.run(environment=OFFLINE).stdout)
+    workflow = Workflow(original, SMALL)
+    if shared:
+        # Their dry runs would meet in one folder.
+        workflow = Workflow(workflow.copy(tmp_path_factory.mktemp("own") / "study"), SMALL)
+    workflow.log = log.read_text()
     return workflow
 
 
