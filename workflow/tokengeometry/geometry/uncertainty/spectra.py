@@ -1,0 +1,249 @@
+"""Of the images of a layer: each one's part in every eigenvalue, and the variances of held-out images.
+
+For a covariance with eigenvalues λ_j and eigenvectors v_j, an image's *score* is q_nj = (v_jᵀ(x_n − μ))² / λ_j, whose
+mean over the images is 1. To first order the image moves log λ_j by (q_nj − 1) / N: its influence (infinitesimal
+jackknife; Efron 1982).
+
+The images are dealt into K folds, every K-th into one. With the eigenvectors v_j^(−f) of the images outside fold f and
+the covariance C_f of the fold, the *held-out variance* is the mean over the folds of v_j^(−f)ᵀ C_f v_j^(−f). Where the
+eigenvalues of N images are too steep by their bias, held-out variances are too flat by K/(K − 1) times as much:
+eigenvectors lean towards noise by what eigenvalues gain from it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
+
+from tokengeometry.geometry.noise_floor import solver_floor
+from tokengeometry.geometry.uncertainty.bands import band_means, rank_bands
+from tokengeometry.operations.worker_threads import in_order
+from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, batch_rows
+
+# Squares over an eigenvalue: between 0 and N.
+SCORES = np.float16
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A covariance of M images, and those of its folds.
+
+    Attributes
+    ----------
+    eigenvalues : array, (..., rank), float64, descending
+        Of all M images.
+    held_out : array, (..., rank), float64
+        Variances of held-out images, by rank.
+    scores : array, (..., sample, band), float16
+        Means of q over the ranks of a band; see `tokengeometry.geometry.uncertainty.bands`. 1 where nothing is
+        resolved.
+    edges : array of int, (band + 1,)
+        Band b has the ranks edges[b] + 1 … edges[b + 1], which count from 1.
+    """
+
+    eigenvalues: np.ndarray
+    held_out: np.ndarray
+    scores: np.ndarray
+    edges: np.ndarray
+
+
+class _Scatters:
+    """The scatters of the folds about a common origin, and the sums."""
+
+    def __init__(self, folds, features):
+        self.counts = np.zeros(folds)
+        self.sums = np.zeros((folds, features))
+        self.products = np.zeros((folds, features, features))
+
+    def add(self, fold, values):
+        """Take in vectors (vector, feature), float64, about the origin."""
+        self.counts[fold] += len(values)
+        self.sums[fold] += values.sum(axis=0)
+        self.products[fold] += values.T @ values
+
+    def add_about(self, others, step):
+        """Take in what others have summed about an origin that lies `step` from this one, (feature,)."""
+        for fold, (count, total) in enumerate(zip(others.counts, others.sums, strict=True)):
+            shift = np.outer(total + count / 2 * step, step)
+            self.products[fold] += others.products[fold] + shift + shift.T
+            self.sums[fold] += total + count * step
+            self.counts[fold] += count
+
+    def of(self, folds):
+        """The covariance of some of the folds together, about their own mean."""
+        count, total = self.counts[folds].sum(), self.sums[folds].sum(axis=0)
+        return (self.products[folds].sum(axis=0) - np.outer(total, total) / count) / count
+
+    def held_out(self):
+        folds = np.arange(len(self.counts))
+        found = np.zeros(self.sums.shape[1])
+        for fold in folds:
+            _, vectors = _eigensystem(self.of(folds[folds != fold]))
+            found += np.einsum("ij,ij->j", self.of([fold]) @ vectors, vectors)
+        return found / len(folds)
+
+    def mean(self):
+        return self.sums.sum(axis=0) / self.counts.sum()
+
+
+def _eigensystem(covariance):
+    values, vectors = np.linalg.eigh(covariance)
+    return values[::-1], vectors[:, ::-1]
+
+
+def _inverse(values, size):
+    """1/λ; 0 where λ is no more than the solver's error."""
+    return np.where(values > solver_floor(values[0], size), 1 / np.where(values > 0, values, 1), 0.0)
+
+
+def _banded(squares, inverse, edges):
+    """Scores from squares (sample, rank): q where λ is resolved, else 1."""
+    return band_means(squares * inverse + (inverse == 0), edges).astype(SCORES)
+
+
+def of_vectors(values, folds):
+    """Of one token, or of any vectors of which each is an image's.
+
+    Parameters
+    ----------
+    values : array, (sample, feature)
+        Image n is in fold n mod `folds`.
+    folds : int
+        K, at least 2.
+
+    Returns
+    -------
+    Folded
+        With arrays (rank,), (rank,) and (sample, band).
+    """
+    return _of_vectors(values, folds)[0]
+
+
+def _of_vectors(values, folds):
+    """The same, with the scatters and the mean about which they are."""
+    origin = values.mean(axis=0, dtype=np.float64)
+    centred = values - origin
+    scatters = _Scatters(folds, values.shape[1])
+    for fold in range(folds):
+        scatters.add(fold, centred[fold::folds])
+    eigenvalues, vectors = _eigensystem(scatters.of(slice(None)))
+    # A score needs no more than a few digits.
+    squares = np.square(centred.astype(np.float32) @ vectors.astype(np.float32))
+    edges = rank_bands(len(eigenvalues))
+    scores = _banded(squares, _inverse(eigenvalues, len(eigenvalues)), edges)
+    return Folded(eigenvalues, scatters.held_out(), scores, edges), scatters, origin
+
+
+def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
+    """Of every token of a layer, of the averaged token, and of all tokens pooled.
+
+    Of the pooled tokens, an image's score is the mean over its tokens: images are independent, tokens are not.
+
+    Parameters
+    ----------
+    samples : array-like, (sample, token, feature)
+        Sliced along its first axis only; in the order of the folds, see `of_vectors`.
+    folds : int
+    threads : int
+        Each takes tokens of its own.
+    block_bytes : int
+        Of the tokens that are in memory at a time, in float32.
+
+    Returns
+    -------
+    dict of str to Folded
+        "token" with a leading axis of tokens, "averaged" and "pooled" without.
+    """
+    count, tokens, features = samples.shape
+    edges = rank_bands(features)
+    step = max(1, block_bytes // (4 * count * features))
+    blocks = [slice(start, min(start + step, tokens)) for start in range(0, tokens, step)]
+    found = Folded(
+        np.empty((tokens, features)),
+        np.empty((tokens, features)),
+        np.empty((tokens, count, len(edges) - 1), SCORES),
+        edges,
+    )
+    average, pooled, origin = np.zeros((count, features)), _Scatters(folds, features), None
+    with threadpool_limits(1):
+        for block in blocks:
+            values = _read(samples, block)
+            if origin is None:
+                origin = values.mean(axis=(0, 1), dtype=np.float64)
+            average += values.sum(axis=0, dtype=np.float64) / tokens
+            results = in_order(lambda of: _of_vectors(of, folds), values, threads)
+            for index, (its, scatters, mean) in enumerate(results, block.start):
+                found.eigenvalues[index], found.held_out[index] = its.eigenvalues, its.held_out
+                found.scores[index] = its.scores
+                pooled.add_about(scatters, mean - origin)
+        eigenvalues, vectors = _eigensystem(pooled.of(slice(None)))
+        mean, vectors = pooled.mean() + origin, vectors.astype(np.float32)
+        squares = np.zeros((count, features))
+        for block in blocks:
+            if len(blocks) > 1:
+                values = _read(samples, block)
+            for part in in_order(lambda of: np.square((of - mean).astype(np.float32) @ vectors), values, threads):
+                squares += part / tokens
+    together = _banded(squares, _inverse(eigenvalues, features), edges)
+    return {
+        "token": found,
+        "averaged": of_vectors(average, folds),
+        "pooled": Folded(eigenvalues, pooled.held_out(), together, edges),
+    }
+
+
+def _read(samples, tokens):
+    """Some tokens of all samples, (token, sample, feature)."""
+    count, _, features = samples.shape
+    values = np.empty((tokens.stop - tokens.start, count, features), samples.dtype)
+    step = batch_rows(*samples.shape[1:])
+    for start in range(0, count, step):
+        values[:, start : start + step] = np.asarray(samples[start : start + step])[:, tokens].transpose(1, 0, 2)
+    return values
+
+
+def of_gram(gram, folds):
+    """Of all tokens concatenated, from the Gram matrix of the samples.
+
+    The images' scores are N u²_nj with the eigenvectors u of the Gram matrix. Held-out variances need its blocks only:
+    the eigenvectors of the images outside a fold are combinations of those images.
+
+    Parameters
+    ----------
+    gram : array, (sample, sample), float64
+        About any origin.
+    folds : int
+
+    Returns
+    -------
+    Folded
+        With arrays (rank,), (rank,) and (sample, band), of N − 1 ranks, or of as many as a fold's complement leaves.
+    """
+    count = len(gram)
+    number = np.arange(count) % folds
+    smallest = count - np.bincount(number).max()
+    ranks = min(smallest, count) - 1
+    edges = rank_bands(ranks)
+    values, vectors = _leading(_centred(gram), ranks)
+    inverse = _inverse(values, count)
+    scores = _banded(count * np.square(vectors) * values, inverse, edges)
+    held_out = np.zeros(ranks)
+    for fold in range(folds):
+        inside, outside = number == fold, number != fold
+        its, vectors = _leading(_centred(gram[np.ix_(outside, outside)]), ranks)
+        cross = gram[np.ix_(inside, outside)] @ vectors
+        cross -= cross.mean(axis=0)
+        held_out += np.square(cross).mean(axis=0) * _inverse(its, count) / folds
+    return Folded(values / count, held_out, scores, edges)
+
+
+def _centred(gram):
+    mean = gram.mean(axis=0)
+    return gram - mean[:, None] - mean[None, :] + mean.mean()
+
+
+def _leading(matrix, ranks):
+    size = len(matrix)
+    values, vectors = eigh(matrix, subset_by_index=[size - ranks, size - 1])
+    return values[::-1], vectors[:, ::-1]
