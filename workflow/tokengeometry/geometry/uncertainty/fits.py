@@ -112,3 +112,104 @@ def standard_error(influences, samples):
     array, (...)
     """
     return influences.std(axis=-1) / np.sqrt(samples)
+
+
+def simultaneous_quantile(influences, *, level=0.95, draws=1000, seed=0):
+    """How many standard errors a band is wide that covers all of many numbers at once.
+
+    By the multiplier bootstrap (Chernozhukov, Chetverikov & Kato 2013): the images' influences get random signs and
+    sizes, and the largest of all numbers' |z| is taken; numbers that move together cost little more than one.
+
+    Parameters
+    ----------
+    influences : array, (..., sample)
+        Of the same images; those that are NaN or 0 throughout are left out.
+    level : float
+    draws, seed : int
+
+    Returns
+    -------
+    float
+        NaN where nothing is left.
+    """
+    rows = influences.reshape(-1, influences.shape[-1])
+    deviation = rows.std(axis=1)
+    rows = rows[deviation > 0] / deviation[deviation > 0, None]
+    if not len(rows):
+        return float("nan")
+    multipliers = np.random.default_rng(seed).standard_normal((rows.shape[1], draws)).astype(np.float32)
+    largest = np.abs(rows.astype(np.float32) @ multipliers).max(axis=0)
+    return float(np.quantile(largest, level) / np.sqrt(rows.shape[1]))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """α of spectra with what makes it comparable; NaN where there is none.
+
+    Attributes
+    ----------
+    alpha : array, (...)
+        As fitted.
+    corrected : array, (...)
+        Less its bias in N.
+    se : array, (...)
+        The standard error of both.
+    curvature, curvature_se : array, (...)
+        The coefficient of (log j)² of a parabola, less its bias in N; and its standard error. 0 for a power law.
+    influence : array, (..., sample)
+        ψ of α, of the images of the scores.
+    """
+
+    alpha: np.ndarray
+    corrected: np.ndarray
+    se: np.ndarray
+    curvature: np.ndarray
+    curvature_se: np.ndarray
+    influence: np.ndarray
+
+
+def estimate(eigenvalues, used, samples, folded, folds, *, ranks, weights):
+    """α with its standard error, and without its bias in N.
+
+    The bias is b/N to first order. Held-out variances are off by −b·K/((K−1)N); so for the N images of the folds the
+    corrected value is (K α + (K−1) α_held-out)/(2K−1). Where the folds are of M images only, b is theirs.
+
+    Parameters
+    ----------
+    eigenvalues : array, (..., rank)
+        Of the covariance of all N images.
+    used : array of bool, (..., rank)
+        Those that are resolved; the fit takes those of them within `ranks`.
+    samples : int
+        N.
+    folded : tokengeometry.geometry.uncertainty.spectra.Folded
+        Of M images.
+    folds : int
+        K.
+    ranks, weights
+        Of the configuration's `fit`.
+
+    Returns
+    -------
+    Estimate
+    """
+    count = folded.scores.shape[-2]
+    its = coefficients(used, ranks, weights)
+    numbers, errors, influences = [], [], []
+    for of_log in (its.alpha, its.curvature):
+        plain = _combine(of_log, eigenvalues)
+        bias = _combine(of_log, folded.eigenvalues) - _combine(of_log, folded.held_out)
+        corrected = plain - bias * (folds - 1) / (2 * folds - 1) * count / samples
+        influences.append(influence(folded, of_log))
+        numbers.append((plain, corrected))
+        errors.append(standard_error(influences[-1], samples))
+    return Estimate(*numbers[0], errors[0], numbers[1][1], errors[1], influences[0])
+
+
+def _combine(of_log, eigenvalues):
+    """Σ c_j log λ_j over the ranks with c_j ≠ 0; NaN where one of their λ is 0."""
+    length = min(of_log.shape[-1], eigenvalues.shape[-1])
+    of_log, eigenvalues = of_log[..., :length], eigenvalues[..., :length]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(of_log == 0, 0.0, np.log(eigenvalues))
+        return np.where(np.isfinite(logs).all(axis=-1), (of_log * logs).sum(axis=-1), np.nan)
