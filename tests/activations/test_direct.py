@@ -150,7 +150,7 @@ def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
         np.testing.assert_allclose(
             found[3][0].scatter, np.einsum("ntd,nte->tde", centred, centred), rtol=1e-4, atol=1e-4
         )
-        expected, _ = concatenated.spectrum(last[:9])
+        expected, *_ = concatenated.spectrum(last[:9])
         np.testing.assert_allclose(found[3][1][0][:8], expected[:8], rtol=1e-4)
 
 

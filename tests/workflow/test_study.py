@@ -41,13 +41,13 @@ def test_the_default_study_is_valid():
     assert study.branches == [Branch("dinov2_vits14", "fashion_mnist", "test")]
     assert study.parts("fashion_mnist", "test") == [(0, 2000)]
     assert study.layers("dinov2_vits14") == list(range(13))
-    assert study.concatenated("fashion_mnist", "test") == (2000, 1)
+    assert study.concatenated("fashion_mnist", "test") == 2000
 
 
 def test_a_split_may_set_its_samples():
     study = Study(changed("datasets.fashion_mnist.splits.test.samples", 4500))
     assert study.parts("fashion_mnist", "test") == [(0, 2000), (2000, 4000), (4000, 4500)]
-    assert study.concatenated("fashion_mnist", "test") == (2000, 1)
+    assert study.concatenated("fashion_mnist", "test") == 2000
 
 
 MODEL_KEY = "models.dinov2_vits14"

@@ -110,6 +110,7 @@ MOMENTS = "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}
 CONCATENATED = (
     "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
 )
+UNCERTAINTY = "<results>/{model}/{dataset}/{split}/uncertainty/layer_{layer}.zarr"
 NOISE = "<results>/{model}/{dataset}/{split}/noise/layer_{layer}.zarr"
 
 
@@ -155,20 +156,28 @@ def layers_of(path):
     return paths
 
 
-def part_names(wildcards, concatenated=False):
-    """The names of a branch's parts, or of those that the concatenated spectrum takes."""
+def joint_samples(wildcards):
+    return study.concatenated(wildcards.dataset, wildcards.split)
+
+
+def fold_samples(wildcards):
+    return study.fold_samples(wildcards.dataset, wildcards.split)
+
+
+def part_names(wildcards, first=0):
+    """The names of a branch's parts, or of those that have the first so many samples."""
     count = len(study.parts(wildcards.dataset, wildcards.split))
-    if concatenated:
-        _, count = study.concatenated(wildcards.dataset, wildcards.split)
+    if first:
+        count = -(-first // config["samples_per_part"])
     return [f"{part:03d}" for part in range(count)]
 
 
-def parts_of(path, *, concatenated=False):
-    """The path for every part of a branch, or for those that the concatenated spectrum takes."""
+def parts_of(path, first=lambda wildcards: 0):
+    """The path for every part of a branch, or for those that have the first so many samples."""
 
     def paths(wildcards):
         return expand(
-            path, part=part_names(wildcards, concatenated), allow_missing=True
+            path, part=part_names(wildcards, first(wildcards)), allow_missing=True
         )
 
     return paths
@@ -237,10 +246,6 @@ def stores_of(model, path, keep, first=0):
         for layer in study.layers(model)
         if layer >= first
     ]
-
-
-def joint_samples(wildcards):
-    return study.concatenated(wildcards.dataset, wildcards.split)[0]
 
 
 def of_split(path, split):

@@ -28,6 +28,9 @@ for model, first in product(config["models"], (True, False)):
             moments=stores_of(model, of_part(MOMENTS, first), config["moments"]["keep"]),
             concatenated=stores_of(model, CONCATENATED, True) if first else [],
             noise=stores_of(model, NOISE, True, 1) if first and study.coarse else [],
+            uncertainty=(
+                stores_of(model, UNCERTAINTY, True) if first and study.folds else []
+            ),
         log:
             of_part(
                 "<results>/logs/direct/{model}/{dataset}/{split}/part_{part}.log",
@@ -59,6 +62,8 @@ for model, first in product(config["models"], (True, False)):
             layers=study.layers(model),
             precision=config["forward"]["precision"],
             joint=joint_samples if first else 0,
+            folds=study.folds,
+            fold_samples=fold_samples if first else 0,
             measured=measured_samples if first else 0,
         script:
             "../scripts/direct.py"

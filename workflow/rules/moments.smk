@@ -25,7 +25,7 @@ rule moments:
 
 rule concatenated:
     input:
-        stores=parts_of(ACTIVATIONS, concatenated=True),
+        stores=parts_of(ACTIVATIONS, joint_samples),
         noise=measured_noise,
     output:
         store=directory(CONCATENATED),
@@ -41,8 +41,32 @@ rule concatenated:
         **ask("concatenated"),
     params:
         code=code("concatenated.py"),
-        samples=lambda wildcards: study.concatenated(
-            wildcards.dataset, wildcards.split
-        )[0],
+        samples=joint_samples,
+        folds=study.folds,
     script:
         "../scripts/concatenated.py"
+
+
+# How sure the spectra are: every image's part in them, and what they say of held-out images.
+rule uncertainty:
+    input:
+        stores=parts_of(ACTIVATIONS, fold_samples),
+        model=rules.model.output.description,
+    output:
+        store=directory(UNCERTAINTY),
+    log:
+        "<results>/logs/uncertainty/{model}/{dataset}/{split}/layer_{layer}.log",
+    benchmark:
+        "<results>/benchmarks/uncertainty/{model}.{dataset}.{split}.layer_{layer}.tsv"
+    priority: 10
+    conda:
+        "../../envs/environment.yaml"
+    threads: threads_of("uncertainty")
+    resources:
+        **ask("uncertainty"),
+    params:
+        code=code("uncertainty.py"),
+        samples=fold_samples,
+        folds=study.folds,
+    script:
+        "../scripts/uncertainty.py"

@@ -32,6 +32,8 @@ rule summaries:
 rule alpha_table:
     input:
         stores=layers_of(rules.spectra.output.store),
+        uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
+        concatenated=layers_of(CONCATENATED) if study.folds else [],
         model=rules.model.output.description,
     output:
         table="<results>/{model}/{dataset}/{split}/alpha.csv",
@@ -44,15 +46,13 @@ rule alpha_table:
     conda:
         "../../envs/environment.yaml"
     params:
-        code=code("statistic_table.py", "power_law"),
-        statistic="power_law",
+        code=code("alpha_table.py", "power_law"),
         settings=settings_of("power_law"),
     script:
-        "../scripts/statistic_table.py"
+        "../scripts/alpha_table.py"
 
 
-# Every other statistic of the study, in the same way.
-use rule alpha_table as statistic_table with:
+rule statistic_table:
     input:
         stores=layers_of(rules.spectra.output.store),
         model=rules.model.output.description,
@@ -62,6 +62,9 @@ use rule alpha_table as statistic_table with:
         "<results>/logs/statistic_table/{model}/{dataset}/{split}/{statistic}.log",
     benchmark:
         "<results>/benchmarks/statistic_table/{model}.{dataset}.{split}.{statistic}.tsv"
+    priority: 20
+    conda:
+        "../../envs/environment.yaml"
     # One of moments grows with the samples.
     resources:
         **ask("statistic_table"),
@@ -71,6 +74,8 @@ use rule alpha_table as statistic_table with:
         ),
         statistic=lambda wildcards: study.statistics[wildcards.statistic],
         settings=lambda wildcards: settings_of(study.statistics[wildcards.statistic]),
+    script:
+        "../scripts/statistic_table.py"
 
 
 rule correlation_table:

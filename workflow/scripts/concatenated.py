@@ -19,6 +19,7 @@ with log_to(snakemake.log[0]):
         [zarr_store.open_store(path) for path in snakemake.input.stores],
         snakemake.params.samples,
         *map(zarr_store.open_store, snakemake.input.noise),
+        folds=snakemake.params.folds,
         device=device,
         threads=snakemake.threads,
         products=product_rates.chosen(device).gram,

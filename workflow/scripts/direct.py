@@ -22,7 +22,7 @@ with log_to(snakemake.log[0]):
     wildcards = dict(snakemake.wildcards.items())
     part = wildcards.pop("part", "000")
     write_part(
-        Stores(output.moments, output.concatenated, output.noise, wildcards, part),
+        Stores(output.moments, output.concatenated, output.noise, output.uncertainty, wildcards, part),
         split,
         splits.subset(len(split), stop, params.seed)[start:],
         json.loads(Path(snakemake.input.model).read_text()),
@@ -31,6 +31,8 @@ with log_to(snakemake.log[0]):
         images=params.images,
         precision=params.precision,
         joint=params.joint,
+        folds=params.folds,
+        fold_samples=params.fold_samples,
         measured=params.measured,
         device=devices.prepare(compute["device"], snakemake.threads),
         batch_size=compute["batch_size"],

@@ -90,9 +90,17 @@ class Study:
         return cut(self.samples(dataset, split), self.config["samples_per_part"])
 
     def concatenated(self, dataset, split):
-        """How many samples, and how many parts, the spectrum of all tokens concatenated takes."""
-        samples = min(self.samples(dataset, split), self.config["concatenated_samples"])
-        return samples, len(cut(samples, self.config["samples_per_part"]))
+        """How many samples the spectrum of all tokens concatenated takes."""
+        return min(self.samples(dataset, split), self.config["concatenated_samples"])
+
+    @property
+    def folds(self):
+        """Into how many folds images are dealt to say how sure α is; 0 is none."""
+        return self.config["uncertainty"]["folds"]
+
+    def fold_samples(self, dataset, split):
+        """How many of the first images are dealt into folds."""
+        return min(self.samples(dataset, split), self.config["uncertainty"]["images"]) if self.folds else 0
 
     @cached_property
     def coarse(self):
@@ -387,19 +395,22 @@ def _check_split(study, dataset, split):
     last = study.config["fit"]["ranks"][1]
     for key, count in (
         ("samples", samples),
-        ("concatenated_samples", study.concatenated(dataset, split)[0]),
+        ("concatenated_samples", study.concatenated(dataset, split)),
     ):
         if last > count - 1:
             raise StudyError(
                 f"fit.ranks: {last} is beyond the rank {count - 1} of {count} centred samples "
                 f"({key} of {dataset}/{split})"
             )
-    joint, joint_parts = study.concatenated(dataset, split)
-    if joint_parts > 1 and not study.config["activations"]["store"]:
-        raise StudyError(
-            f"concatenated_samples: with activations.store: false it must be at most samples_per_part, "
-            f"{study.config['samples_per_part']}; it is {joint} for {dataset}/{split}"
-        )
+    for key, count in (
+        ("concatenated_samples", study.concatenated(dataset, split)),
+        ("uncertainty.images", study.fold_samples(dataset, split)),
+    ):
+        if count > study.config["samples_per_part"] and not study.config["activations"]["store"]:
+            raise StudyError(
+                f"{key}: with activations.store: false it must be at most samples_per_part, "
+                f"{study.config['samples_per_part']}; it is {count} for {dataset}/{split}"
+            )
     if (parts := len(study.parts(dataset, split))) > MOST_PARTS:
         raise StudyError(
             f"samples_per_part: {study.config['samples_per_part']} cuts {dataset}/{split} into {parts} parts; "

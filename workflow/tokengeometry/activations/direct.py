@@ -9,6 +9,7 @@ from tokengeometry.activations import in_memory, measured_noise
 from tokengeometry.data import eight_bit, splits
 from tokengeometry.geometry import concatenated, moments
 from tokengeometry.geometry.noise import EightBit, Noise
+from tokengeometry.geometry.uncertainty import stores as uncertainty
 from tokengeometry.model import tokens
 from tokengeometry.model.token_chain import load_chain, patchify
 from tokengeometry.operations import cost, devices, product_rates
@@ -27,6 +28,8 @@ class Stores:
         The same; none where the part makes no concatenated spectra.
     noise : list of path
         Of every analysed layer ≥ 1; none where no noise is measured.
+    uncertainty : list of path
+        Of every analysed layer; none where the part is not dealt into folds.
     attributes : dict
         Of every store: model, dataset, split.
     part : str
@@ -36,6 +39,7 @@ class Stores:
     moments: list
     concatenated: list
     noise: list
+    uncertainty: list
     attributes: dict
     part: str
 
@@ -51,6 +55,8 @@ def write_part(
     images,
     precision,
     joint,
+    folds,
+    fold_samples,
     measured,
     device,
     batch_size,
@@ -77,6 +83,8 @@ def write_part(
         Of the forward pass.
     joint : int
         The first so many samples make the concatenated spectra; 0 is none.
+    folds, fold_samples : int
+        The first so many samples are dealt into so many folds; 0 is none.
     measured : int
         The first so many samples go through the model in float32 too, to measure the noise of `precision`; 0 is none.
     device : torch.device
@@ -109,7 +117,7 @@ def write_part(
         rounded = None if layer else EightBit.of([eight_bit.summary(kinds[:joint], model["std"])])
         return Noise(dtypes(layer), rounded, differences)
 
-    def write(layer, its_moments, spectrum, differences):
+    def write(layer, its_moments, spectrum, differences, folded):
         index, attributes = layers.index(layer), stores.attributes | {"layer": f"{layer:02d}"}
         rounded = None if layer else eight_bit.summary(kinds, model["std"])
         place = dict(eight_bit=rounded, dtypes=dtypes(layer), part=stores.part)
@@ -118,7 +126,22 @@ def write_part(
         moments.write(stores.moments[index], its_moments, labels, **place, **made, **attributes)
         if spectrum:
             concatenated.save(
-                stores.concatenated[index], *spectrum, joint, labels, gram_products=products.gram, **attributes
+                stores.concatenated[index],
+                *spectrum,
+                joint,
+                labels | {"sample": (("sample",), samples[:joint])},
+                folds=folds,
+                gram_products=products.gram,
+                **attributes,
+            )
+        if folded:
+            uncertainty.save(
+                stores.uncertainty[index],
+                folded,
+                labels | {"sample": (("sample",), samples[:fold_samples])},
+                folds=folds,
+                samples=fold_samples,
+                **attributes,
             )
         if differences is not None:
             measured_noise.write(stores.noise[index - len(layers)], differences, None, labels, **attributes)
@@ -127,7 +150,9 @@ def write_part(
     # Before anything else is in a GPU's memory.
     products = product_rates.chosen(sums_device)
     options = dict(layers=every, device=device)
-    size = in_memory.size_on(device, memory, model, layers, batch_size, len(samples), joint, measured, threads=threads)
+    size = in_memory.size_on(
+        device, memory, model, layers, batch_size, len(samples), max(joint, fold_samples), measured, threads=threads
+    )
     print(f"{len(samples)} samples, {size[0]} at a time, for {size[1]} layers at a time")
     in_memory.analyse_writing(
         write,
@@ -137,6 +162,8 @@ def write_part(
         samples,
         size=size,
         joint=joint,
+        folds=folds,
+        fold_samples=fold_samples,
         noise=noise,
         reference=load_chain(model, weights, dtype=torch.float32, **options) if measured else None,
         measured=min(measured, size[0]),

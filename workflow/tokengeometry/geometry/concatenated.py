@@ -1,12 +1,15 @@
 """The eigenspectrum of all tokens concatenated: N samples in T·D dimensions, through their N×N Gram matrix."""
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tokengeometry.errors import StudyError
 from tokengeometry.geometry.gram_backends import OnCPU, OnGPU
 from tokengeometry.geometry.noise import Noise
 from tokengeometry.geometry.noise_floor import eigenvalue_floor, noise_below, product_floor, solver_floor
+from tokengeometry.geometry.uncertainty.spectra import of_gram
+from tokengeometry.geometry.uncertainty.stores import write_folded
 from tokengeometry.storage import zarr_store
 from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, PIECE_LENGTH, PROJECTED_BYTES, PROJECTED_RANKS
 
@@ -25,10 +28,15 @@ class Samples:
     """
 
     def __init__(self, parts, count):
-        self._arrays = [part["activations"] for part in parts]
+        self._parts, self._arrays = parts, [part["activations"] for part in parts]
         self._edges = np.cumsum([0, *map(len, self._arrays)])
         self.shape = (min(count, int(self._edges[-1])), *self._arrays[0].shape[1:])
         self.dtype = self._arrays[0].dtype
+
+    def labels(self):
+        """The coordinate of the samples."""
+        indices = np.concatenate([part["sample"][:] for part in self._parts])
+        return {"sample": (("sample",), indices[: self.shape[0]])}
 
     def __getitem__(self, samples):
         start, stop, _ = samples.indices(self.shape[0])
@@ -43,7 +51,7 @@ class Samples:
         return values
 
 
-def spectrum(activations, noise=None, *, device="cpu", threads=1, products="float32", block_bytes=BLOCK_BYTES):
+def spectrum(activations, noise=None, *, folds=0, device="cpu", threads=1, products="float32", block_bytes=BLOCK_BYTES):
     """Eigenvalues of the covariance of all tokens concatenated, and the floor of each.
 
     They are those of the centred N×N Gram matrix of the samples divided by N, which is summed tile by
@@ -57,6 +65,8 @@ def spectrum(activations, noise=None, *, device="cpu", threads=1, products="floa
         Sliced along its first axis only; the slices are arrays or torch tensors.
     noise : tokengeometry.geometry.noise.Noise, optional
         By default rounding to float32.
+    folds : int
+        Into which the samples are dealt, to say how sure the spectrum is; 0 leaves that out.
     device : torch.device or str
         "cpu" computes by numpy, without torch; a CUDA device holds the Gram matrix.
     threads : int
@@ -70,6 +80,8 @@ def spectrum(activations, noise=None, *, device="cpu", threads=1, products="floa
     -------
     eigenvalues : array, (rank,), float64, descending; min(N, T·D) of them
     floor : array, (rank,), float64
+    folded : tokengeometry.geometry.uncertainty.spectra.Folded or None
+        Without `folds` None.
 
     Raises
     ------
@@ -104,6 +116,10 @@ def spectrum(activations, noise=None, *, device="cpu", threads=1, products="floa
     row_mean = gram.mean(0)
     gram -= row_mean[:, None]
     gram -= row_mean[None, :] - row_mean.mean()
+    folded = None
+    if folds:
+        with threadpool_limits(threads):
+            folded = of_gram(backend.numpy(gram), folds)
     values = backend.eigenvalues(gram)[: min(samples, width)] / samples
     # What is not above these is empty, whatever the noise of its direction.
     numerical = max(solver_floor(values[0], samples), product_floor(sums.narrow_variance(), samples))
@@ -113,7 +129,7 @@ def spectrum(activations, noise=None, *, device="cpu", threads=1, products="floa
         floor = _floor(values, ranks, noise, sums.mean_square().reshape(tokens, features), blocks, sums)
     else:
         floor = _measured_floor(values, ranks, sums)
-    return values, np.maximum(floor, numerical)
+    return values, np.maximum(floor, numerical), folded
 
 
 class _Sums:
@@ -263,29 +279,33 @@ def _projected(values, noise, mean_square, blocks, sums):
     return found / (sums.samples * values)
 
 
-def write(path, parts, count, differences=None, /, *, device="cpu", threads=1, products="float32", **attributes):
+def write(
+    path, parts, count, differences=None, /, *, folds=0, device="cpu", threads=1, products="float32", **attributes
+):
     """Write the spectrum of all tokens concatenated, of the first `count` samples of the parts.
 
     Parameters
     ----------
     path : path
-        The store to make: `eigenvalues` and `floor` (rank,).
+        The store to make: `eigenvalues` and `floor` (rank,); with `folds` also `held_out` (held_out_rank,) and `scores`
+        (sample, band), see `tokengeometry.geometry.uncertainty.spectra.of_gram`.
     parts : sequence of open activation stores
     count : int
     differences : open store, optional
         The measured noise; see `tokengeometry.activations.measured_noise`.
-    device, threads, products
+    folds, device, threads, products
         See `spectrum`.
     **attributes
         Kept with the store, as is `products`.
     """
     samples = Samples(parts, count)
     noise = Noise.of(parts, [parts[0].attributes["compute_dtype"], str(samples.dtype)], differences)
-    found = spectrum(samples, noise, device=device, threads=threads, products=products)
-    save(path, *found, samples.shape[0], parts[0].labels, gram_products=products, **attributes)
+    found = spectrum(samples, noise, folds=folds, device=device, threads=threads, products=products)
+    labels = parts[0].labels | samples.labels()
+    save(path, *found, samples.shape[0], labels, folds=folds, gram_products=products, **attributes)
 
 
-def save(path, eigenvalues, floor, samples, labels, /, **attributes):
+def save(path, eigenvalues, floor, folded, samples, labels, /, **attributes):
     """Write the store of `write` from what `spectrum` found.
 
     Parameters
@@ -293,6 +313,7 @@ def save(path, eigenvalues, floor, samples, labels, /, **attributes):
     path : path
         The store to make.
     eigenvalues, floor : array, (rank,), float64
+    folded : tokengeometry.geometry.uncertainty.spectra.Folded or None
     samples : int
         How many samples they are of.
     labels : dict of str to (tuple of str, array)
@@ -300,7 +321,9 @@ def save(path, eigenvalues, floor, samples, labels, /, **attributes):
     **attributes
         Kept with the store.
     """
-    ranks = zarr_store.from_one(rank=len(eigenvalues))
+    ranks = zarr_store.from_one(rank=len(eigenvalues), held_out_rank=len(folded.held_out) if folded else 0)
     with zarr_store.create(path, labels | ranks, samples=samples, **attributes) as store:
         store.write("eigenvalues", eigenvalues, ("rank",))
         store.write("floor", floor, ("rank",))
+        if folded:
+            write_folded(store, folded)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokengeometry.geometry.uncertainty.bands import rank_bands
 from tokengeometry.storage.chunk_sizes import (
     BATCH_BYTES,
     BLOCK_BYTES,
@@ -97,7 +98,8 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case _ if "layer" not in job and rule not in ("pixels", "direct"):
             return Cost()
     split = job["dataset"], job["split"]
-    samples, joint, measured = samples_of(study, job), study.concatenated(*split)[0], study.measured(*split)
+    samples, joint, measured = samples_of(study, job), study.concatenated(*split), study.measured(*split)
+    folded = study.fold_samples(*split), study.folds
     compute, activations = study.config["compute"], study.config["activations"]
     layer = int(job.get("layer", 0))
     shape, dtype = layer_shape(model, layer), activations["dtype"]
@@ -112,11 +114,16 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
             return noise(model, layer, measured, *at_work)
         case "direct":
             besides = (0, 0) if "part" in job else (joint, measured)
-            return direct(model, study.layers(job["model"]), compute["batch_size"], samples, *besides, *at_work[1:])
+            folded = (0, 0) if "part" in job else folded
+            return direct(
+                model, study.layers(job["model"]), compute["batch_size"], samples, *besides, *at_work[1:], *folded
+            )
         case "moments":
             return moments(samples, *shape)
         case "concatenated":
-            return concatenated(joint, *shape, dtype, threads, measured_here)
+            return concatenated(joint, *shape, dtype, threads, measured_here, study.folds)
+        case "uncertainty":
+            return uncertainty(*folded, *shape, threads)
         case "spectra":
             return spectra(study.samples(*split), joint, *shape, threads, measured_here)
         case "correlation_matrix":
@@ -273,8 +280,11 @@ def _gram_bytes(samples, width, sample, blocks, threads):
     return max(gram + blocks + pieces, gram + min(blocks, BLOCK_BYTES) + vectors, 5 * gram)
 
 
-def concatenated(samples, tokens, features, dtype="float32", threads=1, measured=0):
-    """Of the spectrum of all tokens of a layer concatenated: half a Gram matrix of the samples, and its eigenvalues."""
+def concatenated(samples, tokens, features, dtype="float32", threads=1, measured=0, folds=0):
+    """Of the spectrum of all tokens of a layer concatenated: half a Gram matrix of the samples, and its eigenvalues.
+
+    With folds also eigenvectors, of the whole and of all but each fold.
+    """
     width = tokens * features
     sample = width * np.dtype(dtype).itemsize
     # Two blocks of samples, and a chunk on its way.
@@ -282,7 +292,33 @@ def concatenated(samples, tokens, features, dtype="float32", threads=1, measured
     memory = PROCESS_BYTES + _differences_bytes(measured, tokens, features)
     memory += _gram_bytes(samples, width, sample, blocks, threads)
     store = 2 * array_bytes((min(samples, width),), "float64")
-    return Cost(memory, (store,), samples**2 * width + 4 * samples**3 // 3)
+    if folds:
+        ranks = samples - -(-samples // folds) - 1
+        store += _folded_bytes((), samples, ranks)
+    return Cost(memory, (store,), samples**2 * width + (4 + 6 * folds) * samples**3 // 3)
+
+
+def _folded_bytes(leading, samples, ranks):
+    """Of held-out variances and scores in a store."""
+    bands = len(rank_bands(ranks)) - 1
+    scores = array_bytes((*leading, samples, bands), "float16")
+    return array_bytes((*leading, ranks), "float64") + scores + (0 if leading else array_bytes((bands,), "int64"))
+
+
+def _folding_bytes(samples, tokens, features, threads):
+    """Of samples that are dealt into folds: those of some tokens, and a batch on its way there; and each thread's."""
+    values = min(4 * samples * tokens * features, BLOCK_BYTES) + min(BATCH_BYTES, 4 * samples * tokens * features)
+    # Of a token at work: its samples in float64, its scores, scatters of folds, eigenvectors.
+    return values + (threads + 1) * (32 * samples * features + 10 * 8 * features**2)
+
+
+def uncertainty(samples, folds, tokens, features, threads=1):
+    """Of the scores and held-out variances of a layer's spectra, from folds of so many images."""
+    store = _folded_bytes((tokens,), samples, features) + array_bytes((tokens, features), "float64")
+    store += 2 * (_folded_bytes((), samples, features) + array_bytes((features,), "float64"))
+    memory = PROCESS_BYTES + _folding_bytes(samples, tokens, features, threads) + store
+    products = 6 * samples * features**2 + (12 + 14 * folds) * features**3
+    return Cost(memory, (store,), (tokens + 1) * products)
 
 
 def spectra(samples, joint, tokens, features, threads=1, measured=0):
@@ -322,20 +358,22 @@ def norms(samples, tokens):
 # Direct mode
 
 
-def direct(model, layers, batch_size, samples, joint, measured=0, threads=1, on_cpu=True):
-    """Of a part in direct mode; the parameters are those of `direct_memory`."""
-    size = model, layers, batch_size, samples, joint, measured
+def direct(model, layers, batch_size, samples, joint, measured=0, threads=1, on_cpu=True, folded=0, folds=0):
+    """Of a part in direct mode, of which so many samples are folded; the others are those of `direct_memory`."""
+    size = model, layers, batch_size, samples, max(joint, folded), measured
     memory = direct_memory(*size, threads, on_cpu)
     shapes = [layer_shape(model, layer) for layer in layers]
     sums = [moments(samples, *shape) for shape in shapes]
-    sums += [concatenated(joint, *shape) for shape in shapes] if joint else []
+    sums += [concatenated(joint, *shape, folds=folds) for shape in shapes] if joint else []
     stores = [its.disk for its in sums]
     # Without the layer in float32 from which the next one would follow.
     stores += [noise_disk(measured, *layer_shape(model, layer), 1) for layer in layers if layer and measured]
+    errors = [uncertainty(folded, folds, *shape, threads) for shape in shapes] if folded else []
+    stores += [its.disk for its in errors]
     _, group = direct_size(memory, *size, threads, on_cpu)
     passes = -(-len(layers) // group)
     forward = sum(link_flops(model, samples + measured, layer) for layer in range(1, max(layers) + 1))
-    return Cost(memory, tuple(stores), passes * forward + sum(its.flops for its in sums))
+    return Cost(memory, tuple(stores), passes * forward + sum(its.flops for its in sums + errors))
 
 
 def direct_memory(model, layers, batch_size, samples, joint, measured=0, threads=1, on_cpu=True):
@@ -400,6 +438,7 @@ def _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu):
         _block_bytes(at_work, tokens, features) + _written_bytes(scatter),
         3 * BATCH_BYTES,
         max(_gram_bytes(joint, t * d, 4 * t * d, 0, threads) for t, d in shapes),
+        max(_folding_bytes(joint, t, d, threads) for t, d in shapes),
     )
     return PROCESS_BYTES + weights + reference + work, 4 * max(values, tokens * features), sums
 

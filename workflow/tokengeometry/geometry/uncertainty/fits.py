@@ -13,6 +13,14 @@ import numpy as np
 from tokengeometry.geometry.statistics.power_law import WEIGHTS
 from tokengeometry.geometry.uncertainty.bands import band_sums
 
+# Of a normal number, in standard errors: 95 %.
+INTERVAL = 1.959964
+
+# The bias is corrected to first order, which is enough where there are so many images for the last fitted rank: by two
+# folds, and by more.
+IMAGES_A_RANK = {2: 20}
+IMAGES_A_RANK_OF_MORE_FOLDS = 10
+
 
 @dataclass(frozen=True)
 class Coefficients:
@@ -213,3 +221,24 @@ def _combine(of_log, eigenvalues):
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(of_log == 0, 0.0, np.log(eigenvalues))
         return np.where(np.isfinite(logs).all(axis=-1), (of_log * logs).sum(axis=-1), np.nan)
+
+
+def doubt(images, folds, last):
+    """Why an interval of α is not to be trusted, or nothing.
+
+    On planted spectra (docs/method.md) intervals cover where there are enough images for the last rank.
+
+    Parameters
+    ----------
+    images : int
+        In the folds.
+    folds : int
+    last : int
+        The last fitted rank.
+
+    Returns
+    -------
+    str
+    """
+    times = IMAGES_A_RANK.get(folds, IMAGES_A_RANK_OF_MORE_FOLDS)
+    return "" if images >= times * last else f"{images} images in folds are fewer than {times} times rank {last}"

@@ -1,0 +1,70 @@
+"""Where scores and held-out variances are kept: a store a layer; the concatenated tokens' with their spectrum."""
+
+import numpy as np
+
+from tokengeometry.geometry.uncertainty.spectra import Folded
+from tokengeometry.storage import zarr_store
+
+# Kinds of spectra in the store, and what their arrays are called before the names of `Folded`.
+PREFIXES = {"token": "", "averaged": "averaged_", "pooled": "pooled_"}
+
+
+def save(path, found, labels, /, **attributes):
+    """Write what `tokengeometry.geometry.uncertainty.spectra.of_layer` found.
+
+    Parameters
+    ----------
+    path : path
+        The store to make: `eigenvalues` and `held_out` (token, rank), `scores` (token, sample, band); the same of the
+        averaged token and of all pooled, (rank,) and (sample, band); `last_rank` (band,).
+    found : dict of str to Folded
+    labels : dict of str to (tuple of str, array)
+        Coordinates of the layer and of these samples.
+    **attributes
+        Kept with the store.
+    """
+    ranks = zarr_store.from_one(rank=found["token"].eigenvalues.shape[-1])
+    with zarr_store.create(path, labels | ranks, **attributes) as store:
+        for kind, prefix in PREFIXES.items():
+            leading = ("token",) * (kind == "token")
+            store.write(f"{prefix}eigenvalues", found[kind].eigenvalues, (*leading, "rank"))
+            write_folded(store, found[kind], prefix, leading, "rank")
+
+
+def write_folded(store, folded, prefix="", leading=(), rank="held_out_rank"):
+    """Write held-out variances and scores.
+
+    Parameters
+    ----------
+    store : store under construction
+    folded : Folded
+    prefix : str
+        Of the arrays' names.
+    leading : tuple of str
+        The dimensions before the ranks, and before the samples.
+    rank : str
+        The dimension of the held-out variances.
+    """
+    store.write(f"{prefix}held_out", folded.held_out, (*leading, rank))
+    store.write(f"{prefix}scores", folded.scores, (*leading, "sample", "band"))
+    if not prefix:
+        store.write("last_rank", folded.edges[1:], ("band",))
+
+
+def read(store, kind):
+    """Scores and held-out variances of a kind of spectrum.
+
+    Parameters
+    ----------
+    store : open store
+        `uncertainty/layer_….zarr`; for "concatenated", that of the concatenated spectrum.
+    kind : {"token", "averaged", "pooled", "concatenated"}
+
+    Returns
+    -------
+    Folded
+    """
+    prefix = PREFIXES.get(kind, "")
+    held_out, scores = store[f"{prefix}held_out"][:], store[f"{prefix}scores"][:]
+    edges = np.concatenate([[0], store["last_rank"][:]])
+    return Folded(store[f"{prefix}eigenvalues"][:][..., : edges[-1]], held_out, scores, edges)
