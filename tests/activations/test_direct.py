@@ -10,6 +10,7 @@ import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_study import OFFLINE, PRINT_PEAK, SMALL, Workflow
@@ -17,6 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tokengeometry.activations import in_memory
 from tokengeometry.errors import StudyError
 from tokengeometry.geometry import concatenated, moments
+from tokengeometry.geometry.uncertainty.spectra import of_layer
 from tokengeometry.model.token_chain import TokenChain, create_model, patchify
 from tokengeometry.operations import cost
 from tokengeometry.operations.resources import ALLOCATOR
@@ -65,6 +67,19 @@ def test_the_concatenated_spectrum_is_that_of_the_stored_activations(finished, d
     singular = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False)
     found = zarr_store.open_store(directly.branch / "moments/layer_02/concatenated.zarr")
     np.testing.assert_allclose(found["eigenvalues"][:15], singular[:15] ** 2 / 16, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["00", "02"])
+def test_errors_are_those_of_the_stored_mode(finished, directly, layer):
+    name = f"uncertainty/layer_{layer}.zarr"
+    expected, found = (zarr_store.open_store(study.branch / name) for study in (finished, directly))
+    assert found.attributes == expected.attributes
+    assert set(found) == set(expected)
+    for label, (_, values) in expected.labels.items():
+        np.testing.assert_array_equal(found.labels[label][1], values)
+    tables = [pd.read_csv(study.branch / "alpha.csv") for study in (finished, directly)]
+    for column in ("alpha_corrected", "se"):
+        np.testing.assert_allclose(*(table[column] for table in tables), rtol=1e-3)
 
 
 def test_everything_downstream_is_there_and_nothing_is_left_to_do(finished, directly):
@@ -126,14 +141,15 @@ def analyse(chain, count, **options):
 
     options = {"joint": 0, "device": torch.device("cpu"), "sums_device": "cpu", "threads": 1} | options
     found = in_memory.analyse(batches, chain, LAYERS, np.arange(count), **options)
-    return {layer: (its, joint) for layer, its, joint, _ in found}, asked, images
+    return {layer: (its, joint, folded) for layer, its, joint, _, folded in found}, asked, images
 
 
 def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
     monkeypatch.setattr(moments, "batch_rows", lambda *_: 5)
-    whole, asked, images = analyse(chain, 22, size=(22, 1), joint=9)
+    folding = dict(joint=9, folds=2, fold_samples=8)
+    whole, asked, images = analyse(chain, 22, size=(22, 1), **folding)
     assert asked == [(0, 22)]
-    pieces, asked, _ = analyse(chain, 22, size=(10, 2), joint=9)
+    pieces, asked, _ = analyse(chain, 22, size=(10, 2), **folding)
     assert asked == 2 * [(0, 10), (10, 20), (20, 22)]
     assert list(pieces) == list(whole) == LAYERS
     with torch.inference_mode():
@@ -152,6 +168,10 @@ def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
         )
         expected, *_ = concatenated.spectrum(last[:9])
         np.testing.assert_allclose(found[3][1][0][:8], expected[:8], rtol=1e-4)
+        folded = of_layer(last[:8], 2)
+        for kind, its in found[3][2].items():
+            np.testing.assert_allclose(its.held_out[..., :3], folded[kind].held_out[..., :3], rtol=1e-3)
+            np.testing.assert_allclose(its.scores[..., :3], folded[kind].scores[..., :3], rtol=0.01, atol=0.01)
 
 
 @pytest.mark.parametrize("patch_size", [2, 16])
@@ -167,7 +187,7 @@ def test_tokens_of_either_size_take_the_place_of_pixels_that_are_done_with(patch
     def images(start, stop):
         return patches[start:stop].split(4)
 
-    ((_, found, _, _),) = in_memory.analyse(images, chain, [1], np.arange(30), size=(30, 1), **place)
+    ((_, found, *_),) = in_memory.analyse(images, chain, [1], np.arange(30), size=(30, 1), **place)
     np.testing.assert_allclose(found.mean, expected.mean(axis=0), atol=1e-5)
     centred = expected - expected.mean(axis=0)
     np.testing.assert_allclose(found.scatter, np.einsum("ntd,nte->tde", centred, centred), atol=1e-3)
@@ -265,6 +285,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tokengeometry.activations import in_memory
 from tokengeometry.geometry import moments
 from tokengeometry.operations import cost
+from tokengeometry.geometry.uncertainty.spectra import of_layer
 from tokengeometry.model.token_chain import TokenChain, describe
 torch.set_num_threads(1)
 samples, layers = 400, [0, 1, 2]

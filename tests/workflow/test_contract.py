@@ -25,6 +25,7 @@ CLUSTERS = "tokengeometry/geometry/clusters.py"
 MOMENTS = "tokengeometry/geometry/moments.py"
 POWER_LAW = "tokengeometry/geometry/statistics/power_law.py"
 TOKEN_CHAIN = "tokengeometry/model/token_chain.py"
+SPECTRA_ERRORS = "tokengeometry/geometry/uncertainty/spectra.py"
 ZARR_STORE = "tokengeometry/storage/zarr_store.py"
 BRANCH = {"model": "tiny", "dataset": "pictures", "split": "test"}
 LAYERS, PARTS = ["00", "01", "02"], ["000", "001"]
@@ -61,8 +62,14 @@ def merged(branch, layers, *, concatenated=True):
     return {job(rule, **branch, layer=layer) for layer in layers for rule in rules}
 
 
-def statistics(branch, layers, parts, *, concatenated=True):
-    return moments(branch, layers, parts) | merged(branch, layers, concatenated=concatenated)
+def folded(branch, layers):
+    return {job("uncertainty", **branch, layer=layer) for layer in layers}
+
+
+def statistics(branch, layers, parts):
+    # The folds are of the first part's images.
+    errors = folded(branch, layers) if "000" in parts else set()
+    return moments(branch, layers, parts) | merged(branch, layers) | errors
 
 
 def of_statistic(branch, table):
@@ -77,6 +84,7 @@ OTHERS = of_statistic(BRANCH, "rankme") | of_statistic(BRANCH, "token_norm")
 FITTED = of(BRANCH, "alpha_table") | CLUSTERED
 CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "correlation") | ACROSS
 SUMMARIES = FITTED | OTHERS | CORRELATED
+CONCATENATED = {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
 LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum")
 
 
@@ -129,6 +137,16 @@ CHANGES = {
     "fit ranks": ({"fit.ranks": [3, 15]}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "fit weights": ({"fit.weights": "uniform"}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "fit min_ranks": ({"fit.min_ranks": 7}, FITTED | drawn(BRANCH, "eigenspectrum")),
+    "images in folds": ({"uncertainty.images": 15}, folded(BRANCH, LAYERS) | FITTED),
+    # The Gram matrix of the samples is not kept, and the spectra take over what is made of it.
+    "folds": (
+        {"uncertainty.folds": 4},
+        folded(BRANCH, LAYERS) | CONCATENATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
+    ),
+    "no folds": (
+        {"uncertainty.folds": 0},
+        CONCATENATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
+    ),
     "clusters count": ({"clusters.count": 3}, CLUSTERED),
     "clusters seed": ({"clusters.seed": 1}, CLUSTERED),
     "clusters neighbors": ({"clusters.neighbors": 4}, CLUSTERED),
@@ -153,10 +171,7 @@ CHANGES = {
     ),
     "concatenated samples lowered to the first part": (
         {"concatenated_samples": 16},
-        {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
-        | FITTED
-        | OTHERS
-        | drawn(BRANCH, "eigenspectrum"),
+        CONCATENATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
     ),
     "a split added": (
         {"datasets.pictures.splits.train": A_SPLIT},
@@ -332,10 +347,22 @@ CODE = {
     ),
     "the concatenated spectrum": (
         {"tokengeometry/geometry/concatenated.py": ("row_mean = gram.mean(0)", "row_mean = 1 * gram.mean(0)")},
-        {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
+        CONCATENATED
         | FITTED
         | OTHERS
         | drawn(BRANCH, "eigenspectrum"),
+    ),
+    "the held-out variances": (
+        {SPECTRA_ERRORS: ("return found / len(folds)", "return found / +len(folds)")},
+        folded(BRANCH, LAYERS) | FITTED,
+    ),
+    "the standard errors": (
+        {"tokengeometry/geometry/uncertainty/fits.py": ("np.sqrt(samples)", "np.sqrt(+samples)")},
+        FITTED,
+    ),
+    "the bands of ranks": (
+        {"tokengeometry/geometry/uncertainty/bands.py": ("WIDTH = 1.15", "WIDTH = 1.2")},
+        folded(BRANCH, LAYERS) | CONCATENATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
     ),
     "the rounding floor of both": (
         {"tokengeometry/geometry/noise_floor.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},
@@ -343,7 +370,7 @@ CODE = {
     ),
     "the noise along eigenvectors": (
         {"tokengeometry/geometry/noise.py": ("shared = np.square(", "shared = +np.square(")},
-        {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
+        CONCATENATED
         | FITTED
         | OTHERS
         | drawn(BRANCH, "eigenspectrum"),

@@ -22,7 +22,7 @@ SLABS_BYTES = 2**33
 
 
 def chunk_length(shape, dtype, chunk_bytes=CHUNK_BYTES):
-    """How many entries of the first axis fill a chunk.
+    """How many entries of the first axis make a chunk: all chunks are about alike, so that the last has little padding.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ def chunk_length(shape, dtype, chunk_bytes=CHUNK_BYTES):
         At least 1.
     """
     row = math.prod(shape[1:]) * np.dtype(dtype).itemsize
-    return max(1, min(shape[0], chunk_bytes // max(1, row)))
+    most = max(1, min(shape[0], chunk_bytes // max(1, row)))
+    return -(-shape[0] // -(-shape[0] // most)) if shape[0] else 1
 
 
 def batch_rows(tokens, features, *, batch_bytes=BATCH_BYTES):
