@@ -302,7 +302,7 @@ def _folded_bytes(leading, samples, ranks):
     """Of held-out variances and scores in a store."""
     bands = len(rank_bands(ranks)) - 1
     scores = array_bytes((*leading, samples, bands), "float16")
-    return array_bytes((*leading, ranks), "float64") + scores + (0 if leading else array_bytes((bands,), "int64"))
+    return array_bytes((*leading, ranks), "float64") + scores + (0 if leading else array_bytes((bands,), "float64"))
 
 
 def _folding_bytes(samples, tokens, features, threads):

@@ -48,7 +48,7 @@ def write_folded(store, folded, prefix="", leading=(), rank="held_out_rank"):
     store.write(f"{prefix}held_out", folded.held_out, (*leading, rank))
     store.write(f"{prefix}scores", folded.scores, (*leading, "sample", "band"))
     if not prefix:
-        store.write("last_rank", folded.edges[1:], ("band",))
+        store.write("last_rank", folded.edges[1:].astype(np.float64), ("band",))
 
 
 def read(store, kind):
@@ -66,5 +66,5 @@ def read(store, kind):
     """
     prefix = PREFIXES.get(kind, "")
     held_out, scores = store[f"{prefix}held_out"][:], store[f"{prefix}scores"][:]
-    edges = np.concatenate([[0], store["last_rank"][:]])
+    edges = np.concatenate([[0], store["last_rank"][:]]).astype(int)
     return Folded(store[f"{prefix}eigenvalues"][:][..., : edges[-1]], held_out, scores, edges)
