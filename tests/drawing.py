@@ -70,6 +70,19 @@ def cluster_table(prefix=1, grid=GRID, without=()) -> pd.DataFrame:
     return clusters
 
 
+def ranges_table() -> pd.DataFrame:
+    rows = [
+        (layer, group, first, last, 1.5 + first / 100 + last / 1000 + layer / 10)
+        for layer in LAYERS
+        for group in ("cls", "spatial", "pooled")
+        for first in (5, 11)
+        for last in (50, 100)
+        if layer or group != "cls"
+    ]
+    table = pd.DataFrame(rows, columns=["layer", "group", "first", "last", "alpha"])
+    return table.assign(alpha_corrected=table.alpha - 0.01)
+
+
 def correlation_table(seed=0, undefined=CONSTANT) -> pd.DataFrame:
     mean, spatial, cls = np.random.default_rng(seed).uniform(0.3, 0.8, (3, len(LAYERS)))
     cls[0] = np.nan  # there is no CLS token at layer 0

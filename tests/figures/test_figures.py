@@ -20,6 +20,7 @@ from drawing import (
     correlation,
     correlation_table,
     draw,
+    ranges_table,
     small_print,
     spectrum,
 )
@@ -34,6 +35,7 @@ from tokengeometry.figures.clusters_embedding import clusters_embedding
 from tokengeometry.figures.clusters_map import clusters_map
 from tokengeometry.figures.correlation_matrices import correlation_matrices
 from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
+from tokengeometry.figures.fit_ranges import fit_ranges
 from tokengeometry.figures.mean_correlation import mean_correlation
 from tokengeometry.figures.train_test import train_test
 
@@ -51,6 +53,7 @@ def every_figure() -> dict[str, Figure]:
         "eigenspectrum_fit": eigenspectrum_fit(spectrum(), 4e-3, (11, 50), 1.4, 1.0, 0.7, "CLS token"),
         "statistic_maps": alpha_maps(alpha, GRID),
         "train_test": train_test(alpha, alpha_table(seed=5)),
+        "fit_ranges": fit_ranges(ranges_table(), (11, 100)),
         "alpha_summary_trajectories": alpha_summary_trajectories({"A train": alpha, "A test": alpha}),
     }
 
@@ -105,7 +108,7 @@ def test_every_figure_is_written_as_bitmap_and_vectors(saved):
     for name in ("statistic_trajectories", "clusters_map", "train_test"):
         assert (saved / f"{name}.png").stat().st_size > 3000
         assert "</svg>" in (saved / f"{name}.svg").read_text()
-    assert len(list(saved.iterdir())) == 18
+    assert len(list(saved.iterdir())) == 20
 
 
 def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):

@@ -79,7 +79,7 @@ def of_statistic(branch, table):
 
 # The bands of all trajectories are the clusters'.
 DRAWN_BY_CLUSTER = {job("draw_statistic", **BRANCH, statistic=table) for table in ("rankme", "token_norm")}
-CLUSTERED = of(BRANCH, "cluster_table") | DRAWN_BY_CLUSTER | drawn(BRANCH, "alpha", "clusters")
+CLUSTERED = of(BRANCH, "cluster_table", "alpha_means_table") | DRAWN_BY_CLUSTER | drawn(BRANCH, "alpha", "clusters")
 OTHERS = of_statistic(BRANCH, "rankme") | of_statistic(BRANCH, "token_norm")
 FITTED = of(BRANCH, "alpha_table") | CLUSTERED
 CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "correlation") | ACROSS
@@ -90,7 +90,7 @@ LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum")
 
 def summaries(branch):
     """All tables and figures of a branch, and the figures across branches."""
-    tables = of(branch, "alpha_table", "correlation_table", "cluster_table")
+    tables = of(branch, "alpha_table", "alpha_means_table", "correlation_table", "cluster_table")
     others = of_statistic(branch, "rankme") | of_statistic(branch, "token_norm")
     return tables | others | drawn(branch, *FIGURES) | ACROSS
 
@@ -435,7 +435,7 @@ CODE = {
     ),
     "one script": (
         {"scripts/statistic_figures.py": ("save(statistic_maps(", "save(*(), statistic_maps(")},
-        OF_STATISTICS,
+        DRAWN_BY_CLUSTER,
     ),
     "a name within a module": (
         {CLUSTERS: ("complete_trajectories(trajectories)", "whole_trajectories(trajectories)")},

@@ -2,11 +2,15 @@
 rule draw_alpha:
     input:
         table=rules.alpha_table.output.table,
+        means=rules.alpha_means_table.output.means,
+        ranges=rules.alpha_means_table.output.ranges,
         clusters=rules.cluster_table.output.table,
         model=rules.model.output.description,
     output:
         trajectories=pictures("alpha_trajectories"),
         maps=pictures("alpha_maps"),
+        errors=pictures("alpha_se_maps"),
+        ranges=pictures("fit_ranges"),
     log:
         drawing_log("alpha"),
     benchmark:
@@ -14,15 +18,15 @@ rule draw_alpha:
     conda:
         "../../envs/environment.yaml"
     params:
-        code=code("statistic_figures.py", "power_law"),
-        statistic="power_law",
+        code=code("alpha_figures.py"),
+        ranks=config["fit"]["ranks"],
         branches=branches_shown(),
     script:
-        "../scripts/statistic_figures.py"
+        "../scripts/alpha_figures.py"
 
 
-# Every other statistic of the study, in the same way.
-use rule draw_alpha as draw_statistic with:
+# Every other statistic of the study.
+rule draw_statistic:
     input:
         table=rules.statistic_table.output.table,
         clusters=rules.cluster_table.output.table,
@@ -34,12 +38,16 @@ use rule draw_alpha as draw_statistic with:
         drawing_log("{statistic}"),
     benchmark:
         drawing_times("{statistic}")
+    conda:
+        "../../envs/environment.yaml"
     params:
         code=lambda wildcards: code(
             "statistic_figures.py", study.statistics[wildcards.statistic]
         ),
         statistic=lambda wildcards: study.statistics[wildcards.statistic],
         branches=branches_shown(),
+    script:
+        "../scripts/statistic_figures.py"
 
 
 rule draw_clusters:
@@ -132,6 +140,8 @@ rule draw_train_test:
     input:
         train=of_split(rules.alpha_table.output.table, "train"),
         test=of_split(rules.alpha_table.output.table, "test"),
+        train_means=of_split(rules.alpha_means_table.output.means, "train"),
+        test_means=of_split(rules.alpha_means_table.output.means, "test"),
     output:
         scatter=pictures("train_test", PAIR),
         trajectories=pictures("alpha_summary_trajectories", PAIR),

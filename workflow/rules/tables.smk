@@ -1,7 +1,10 @@
 # Tables of a branch over all its layers, and of a data set's two splits.
 rule alpha:
     input:
-        every_branch("<results>/{model}/{dataset}/{split}/alpha.csv"),
+        every_branch(
+            "<results>/{model}/{dataset}/{split}/alpha.csv",
+            "<results>/{model}/{dataset}/{split}/alpha_means.csv",
+        ),
 
 
 rule statistics:
@@ -76,6 +79,30 @@ rule statistic_table:
         settings=lambda wildcards: settings_of(study.statistics[wildcards.statistic]),
     script:
         "../scripts/statistic_table.py"
+
+
+# Means of α, and how it depends on the range of the fit.
+rule alpha_means_table:
+    input:
+        stores=layers_of(rules.spectra.output.store),
+        uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
+        clusters="<results>/{model}/{dataset}/{split}/clusters.csv",
+        model=rules.model.output.description,
+    output:
+        means="<results>/{model}/{dataset}/{split}/alpha_means.csv",
+        ranges="<results>/{model}/{dataset}/{split}/fit_ranges.csv",
+    log:
+        "<results>/logs/alpha_means_table/{model}/{dataset}/{split}.log",
+    benchmark:
+        "<results>/benchmarks/alpha_means_table/{model}.{dataset}.{split}.tsv"
+    priority: 20
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("alpha_means.py"),
+        settings=settings_of("power_law"),
+    script:
+        "../scripts/alpha_means.py"
 
 
 rule correlation_table:

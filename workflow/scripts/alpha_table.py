@@ -6,20 +6,15 @@ In: the spectra of all layers; with folds their uncertainty and the concatenated
 import json
 from pathlib import Path
 
+from tokengeometry.alpha_tables import alpha_table
 from tokengeometry.operations.logs import log_to
 from tokengeometry.storage import zarr_store
-from tokengeometry.tables import alpha_table, undefined_rows, write
-
-
-def by_layer(paths):
-    stores = map(zarr_store.open_store, paths)
-    return {int(store.attributes["layer"]): store for store in stores}
-
+from tokengeometry.tables import undefined_rows, write
 
 with log_to(snakemake.log[0]):
     inputs = snakemake.input
     model = json.loads(Path(inputs.model).read_text())
-    stores = map(by_layer, (inputs.stores, inputs.uncertainty, inputs.concatenated))
+    stores = map(zarr_store.open_layers, (inputs.stores, inputs.uncertainty, inputs.concatenated))
     table = alpha_table(*stores, model, **snakemake.params.settings)
     print(*undefined_rows(table), sep="\n")
     write(snakemake.output.table, table)

@@ -15,8 +15,7 @@ with quick_imports():
 
 with log_to(snakemake.log[0]):
     model = json.loads(Path(snakemake.input.model).read_text())
-    stores = map(zarr_store.open_store, snakemake.input.stores)
-    layers = {int(store.attributes["layer"]): store for store in stores}
+    layers = zarr_store.open_layers(snakemake.input.stores)
     table = statistic_table(snakemake.params.statistic, layers, model, **snakemake.params.settings)
     print(*undefined_rows(table), sep="\n")
     write(snakemake.output.table, table)

@@ -1,6 +1,6 @@
 """Figures of α, train beside test: split against split, and over the layers.
 
-In: the tables of α of the two splits.
+In: the tables of α and of its means of the two splits.
 """
 
 from tokengeometry.operations.logs import log_to
@@ -15,6 +15,7 @@ with quick_imports():
 with log_to(snakemake.log[0]):
     output, branches, dataset = snakemake.output, snakemake.params.branches, snakemake.wildcards.dataset
     train, test = (read(*snakemake.input[split]) for split in ("train", "test"))
-    save(train_test(train, test), branches, *output.scatter)
+    means = [read(*snakemake.input[f"{split}_means"]) for split in ("train", "test")]
+    save(train_test(train, test, *means), branches, *output.scatter)
     tables = {f"{dataset} train": train, f"{dataset} test": test}
-    save(alpha_summary_trajectories(tables), branches, *output.trajectories)
+    save(alpha_summary_trajectories(tables, dict(zip(tables, means, strict=True))), branches, *output.trajectories)

@@ -42,8 +42,8 @@ def open_results(path="results"):
         (layer, concatenated_rank), each with its floor; `mean` (layer, token, feature); float64;
         `norms` (layer, sample, token), float32
         `correlations` : `correlation` (layer, token, other_token), float64
-        `uncertainty` : `eigenvalues`, `held_out` (layer, token, rank), float64, of the images in folds; `scores` (layer,
-        token, sample, band), float16; the same of the averaged and the pooled tokens; `last_rank` (layer, band)
+        `uncertainty` : `eigenvalues`, `held_out` (layer, token, rank), float64, of the images in folds; `scores`
+        (layer, token, sample, band), float16; the same of the averaged and the pooled tokens; `last_rank` (layer, band)
         `activations/layer_LL` : `activations` (sample, token, feature), of all parts
         `moments/layer_LL` : `mean` (part, token, feature), `scatter` (part, token, feature, other_feature), `gram`
         (part, token, other_token), `averaged` (part, feature, other_feature), float64; `norms` (sample, token), float32

@@ -13,9 +13,6 @@ import pandas as pd
 from tokengeometry.errors import naming
 from tokengeometry.geometry import statistics
 from tokengeometry.geometry.clusters import complete_trajectories
-from tokengeometry.geometry.statistics._resolved import resolved
-from tokengeometry.geometry.uncertainty import fits
-from tokengeometry.geometry.uncertainty.stores import read as read_folded
 from tokengeometry.model.tokens import layer_tokens
 
 # Kinds of rows of the α table that are single tokens.
@@ -89,67 +86,6 @@ def statistic_table(name, layers, model, **settings):
     if "reason" not in table:
         table["reason"] = ""
     return table[PLACE_COLUMNS + [column for column in table if column not in PLACE_COLUMNS]]
-
-
-def alpha_table(layers, folded, concatenated, model, **settings):
-    """α of every token, layer by layer, and of all tokens together, with how sure it is.
-
-    Parameters
-    ----------
-    layers, folded, concatenated : dict of int to open store
-        By layer, its spectra; its uncertainty, and its concatenated spectrum. Without folds, the last two are empty.
-    model : dict
-        The content of `model.json`.
-    **settings
-        Of the configuration's `fit`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As of `statistic_table` for α; then alpha_corrected (without its bias in N), se, low and high (95 %, about the
-        corrected value), curvature and curvature_z, trusted, and doubt, which says why not. They are empty without
-        folds.
-    """
-    table = statistic_table("power_law", layers, model, **settings)
-    frames = [
-        _errors(spectrum, store.attributes, folded.get(layer), concatenated.get(layer), kind, settings)
-        for layer, store in sorted(layers.items())
-        for kind, spectrum in spectra_of(store).items()
-    ]
-    return pd.concat([table, pd.concat(frames, ignore_index=True)], axis=1)
-
-
-def _errors(spectrum, attributes, folded, concatenated, kind, settings):
-    """The columns of `alpha_table` beside those of the statistic, of one layer and kind."""
-    eigenvalues, floor, independent = spectrum
-    used, (first, last) = np.atleast_2d(resolved(eigenvalues, floor, independent)), settings["ranks"]
-    columns = ("alpha_corrected", "se", "low", "high", "curvature", "curvature_z")
-    empty = pd.DataFrame(np.nan, range(len(used)), columns).assign(trusted=False)
-    store = concatenated if kind == "concatenated" else folded
-    if store is None:
-        return empty.assign(doubt="no folds")
-    its = read_folded(store, kind)
-    if last > its.edges[-1]:
-        return empty.assign(doubt=f"folds have {its.edges[-1]} ranks")
-    samples = attributes["concatenated_samples" if kind == "concatenated" else "samples"]
-    folds, images = store.attributes["folds"], store.attributes["samples"]
-    found = fits.estimate(
-        eigenvalues,
-        used.reshape(eigenvalues.shape),
-        samples,
-        its,
-        folds,
-        ranks=(first, last),
-        weights=settings["weights"],
-    )
-    enough = used[:, first - 1 : last].sum(axis=1) >= settings["min_ranks"]
-    corrected, se = np.atleast_1d(found.corrected), np.atleast_1d(found.se)
-    values = corrected, se, corrected - fits.INTERVAL * se, corrected + fits.INTERVAL * se
-    values += np.atleast_1d(found.curvature), np.atleast_1d(found.curvature / found.curvature_se)
-    table = pd.DataFrame(np.where(enough[:, None], np.column_stack(values), np.nan), columns=columns)
-    why = "far fewer images than dimensions" if kind == "concatenated" else fits.doubt(images, folds, last)
-    doubt = np.where(table.alpha_corrected.notna(), why, "no alpha, or none of the folds")
-    return table.assign(trusted=doubt == "", doubt=doubt)
 
 
 def value_of(table):

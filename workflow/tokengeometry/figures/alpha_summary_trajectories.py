@@ -1,7 +1,7 @@
 """α over the layers of CLS, the mean of all tokens, and all tokens together: branches beside each other."""
 
 from tokengeometry.figures import style
-from tokengeometry.figures.curves import KINDS, curve
+from tokengeometry.figures.curves import INTERVAL, KINDS, curve, draw_interval
 from tokengeometry.figures.undefined import of_branches, undefined_values
 from tokengeometry.tables import TOGETHER, TOKENS
 
@@ -9,7 +9,7 @@ _MARKERS = {"cls": "s", "mean": "o", "averaged": "D", "pooled": "^", "concatenat
 
 
 @style.applied
-def alpha_summary_trajectories(tables):
+def alpha_summary_trajectories(tables, means=None):
     """Draw a panel for each branch, all on the same α axis.
 
     Parameters
@@ -17,6 +17,8 @@ def alpha_summary_trajectories(tables):
     tables : dict of str to pandas.DataFrame
         The α table (columns layer, token, name, kind, alpha, reason) of each branch, by its label, such as
         `STL-10 train` and `STL-10 test`.
+    means : dict of str to pandas.DataFrame, optional
+        `alpha_means.csv` of each, for the interval of the mean of the tokens' α.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def alpha_summary_trajectories(tables):
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for unused in grid.flat[len(tables) :]:
         unused.remove()
-    drawn = []
+    drawn, intervals = [], []
     entries = {}
     for axes, (title, alpha) in zip(grid.flat, tables.items(), strict=False):
         for name, (label, colour) in KINDS.items():
@@ -37,9 +39,11 @@ def alpha_summary_trajectories(tables):
             if len(values):
                 (entries[label],) = axes.plot(values.index, values, color=colour, marker=_MARKERS[name])
                 drawn += [*values]
+                its = (means or {}).get(title)
+                intervals += draw_interval(axes, alpha, name, colour, its)
         axes.set_title(title, loc="left")
         style.layer_axis(axes, alpha["layer"])
-    limits = style.alpha_limits(drawn)
+    limits = style.alpha_limits([*drawn, *intervals])
     for axes in grid.flat[: len(tables)]:
         axes.set_yscale("log")
         axes.set_ylim(limits)
@@ -56,6 +60,7 @@ def alpha_summary_trajectories(tables):
     kinds = (*TOKENS, *TOGETHER)
     style.note(
         figure,
-        of_branches({label: undefined_values(alpha, kinds) for label, alpha in tables.items()}),
+        [INTERVAL] * bool(intervals)
+        + of_branches({label: undefined_values(alpha, kinds) for label, alpha in tables.items()}),
     )
     return figure

@@ -38,3 +38,37 @@ def curve(table, name):
     else:
         rows = defined[defined["kind"] == name]
     return rows.set_index("layer")[value].sort_index()
+
+
+# What a note says of `draw_interval`.
+INTERVAL = "narrow band: 95 % interval of α without its bias in N"
+
+
+def draw_interval(axes, table, name, colour, means=None):
+    """Draw the 95 % interval of a curve of α, where the table has one.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    table : pandas.DataFrame
+        Of α.
+    name : str
+        A key of `KINDS`, or "cluster K".
+    colour : matplotlib colour
+    means : pandas.DataFrame, optional
+        `alpha_means.csv`: has the intervals of means over tokens.
+
+    Returns
+    -------
+    list of float
+        The interval's ends; empty where there is none.
+    """
+    if name == "mean" or name.startswith("cluster"):
+        rows = table[:0] if means is None else means[means["group"] == ("tokens" if name == "mean" else name)]
+    else:
+        rows = table[(table["name"] == name) & ~(table["kind"] == "spatial")]
+    if "low" not in rows:
+        return []
+    rows = rows[rows["low"].notna()].sort_values("layer")
+    axes.fill_between(rows["layer"], rows["low"], rows["high"], color=colour, alpha=0.45, linewidth=0.6)
+    return [*rows["low"], *rows["high"]]

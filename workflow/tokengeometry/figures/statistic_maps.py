@@ -93,7 +93,9 @@ def _colours(layer, bars):
 
 
 def _plain(value):
-    return f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
+    # So many digits that a title fits above its panel.
+    digits = 3 if value >= 0.1 else 2
+    return f"{value:#.{digits}g}".rstrip(".") if value < 1000 else f"{value:.0f}"
 
 
 def _limits(values):

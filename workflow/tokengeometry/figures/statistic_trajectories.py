@@ -3,13 +3,13 @@
 import math
 
 from tokengeometry.figures import style
-from tokengeometry.figures.curves import KINDS, curve
+from tokengeometry.figures.curves import INTERVAL, KINDS, curve, draw_interval
 from tokengeometry.figures.undefined import tokens_without_cluster, undefined_values
 from tokengeometry.tables import TOGETHER, TOKENS, value_of
 
 
 @style.applied
-def statistic_trajectories(table, clusters, statistic):
+def statistic_trajectories(table, clusters, statistic, means=None):
     """Draw it (log axis) over layers: the mean of each cluster in a band, CLS, pooled and concatenated.
 
     Parameters
@@ -22,6 +22,8 @@ def statistic_trajectories(table, clusters, statistic):
         are in no curve, and the figure says how many they are.
     statistic : module
         Of `tokengeometry.geometry.statistics`.
+    means : pandas.DataFrame, optional
+        Of α: `alpha_means.csv`, for the intervals of clusters. Those of the other curves are in the table.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def statistic_trajectories(table, clusters, statistic):
     members = clusters["cluster"].dropna().astype(int).value_counts()
     figure = style.new_figure(style.SINGLE_COLUMN, 2.65 + 0.14 * math.ceil((len(members) + 3) / 2))
     axes = figure.subplots()
-    drawn = []
+    drawn, intervals = [], []
 
     spatial = table[(table["kind"] == "spatial") & table[value].notna()]
     spatial = spatial.merge(clusters[["token", "cluster"]].dropna(), on="token")
@@ -48,6 +50,7 @@ def statistic_trajectories(table, clusters, statistic):
             label=f"cluster {cluster} ({members[cluster]} tokens)",
         )
         drawn += [*low, *high, *mean]
+        intervals += draw_interval(axes, table, f"cluster {cluster}", colour, means)
 
     others = table[(table["kind"] == "prefix") & (table["name"] != "cls") & table[value].notna()]
     for number, (_, rows) in enumerate(others.groupby("token")):
@@ -62,7 +65,9 @@ def statistic_trajectories(table, clusters, statistic):
             label, colour = KINDS[name]
             axes.plot(values.index, values, color=colour, marker=marker, linestyle=line, label=label)
             drawn += [*values]
+            intervals += draw_interval(axes, table, name, colour)
 
+    drawn += intervals
     limits = style.alpha_limits(drawn)
     axes.set_yscale("log")
     axes.set_ylim(limits)
@@ -73,5 +78,6 @@ def statistic_trajectories(table, clusters, statistic):
         figure.legend(loc="outside upper center", ncols=2)
     band = "band: 10th–90th percentile of the cluster's tokens" if len(spatial) else ""
     missing = undefined_values(table, (*TOKENS, *TOGETHER), statistic.NAME)
-    style.note(figure, [band, *missing, tokens_without_cluster(clusters)])
+    interval = INTERVAL if intervals else ""
+    style.note(figure, [band, interval, *missing, tokens_without_cluster(clusters)])
     return figure

@@ -5,7 +5,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tokengeometry.figures import style
-from tokengeometry.figures.curves import KINDS, curve
+from tokengeometry.figures.curves import INTERVAL, KINDS, curve, draw_interval
 from tokengeometry.tables import TOKENS, token_pairs
 
 # The two splits can lie on each other: train's dashes over a pale, wide line for test show both.
@@ -16,7 +16,7 @@ _LINES = {
 
 
 @style.applied
-def train_test(alpha_train, alpha_test):
+def train_test(alpha_train, alpha_test, means_train=None, means_test=None):
     """Draw both splits' curves over the layers, and α of every token and layer, train against test.
 
     Parameters
@@ -24,6 +24,8 @@ def train_test(alpha_train, alpha_test):
     alpha_train, alpha_test : pandas.DataFrame
         The α tables of the two splits: columns layer, token, name, kind, alpha. The scatter has the tokens and
         layers that have an α in both; the one with the largest difference is ringed and named.
+    means_train, means_test : pandas.DataFrame, optional
+        `alpha_means.csv` of the two, for the interval of the mean of the tokens' α.
 
     Returns
     -------
@@ -31,7 +33,9 @@ def train_test(alpha_train, alpha_test):
     """
     figure = style.new_figure(style.DOUBLE_COLUMN, 3.55)
     left, right = figure.subplots(1, 2, width_ratios=[1.12, 1])
-    _draw_curves(figure, left, {"test": alpha_test, "train": alpha_train})
+    intervals = _draw_curves(
+        figure, left, {"test": alpha_test, "train": alpha_train}, {"test": means_test, "train": means_train}
+    )
     pairs = token_pairs(alpha_train, alpha_test)
     _draw_scatter(figure, right, pairs)
     tokens = pd.concat([alpha_train, alpha_test])
@@ -39,13 +43,14 @@ def train_test(alpha_train, alpha_test):
     unpaired = len(tokens) - len(pairs)
     style.note(
         figure,
-        [f"not in the scatter: {unpaired} of {len(tokens)}, without α in one split or both"] * (unpaired > 0),
+        [INTERVAL] * bool(intervals)
+        + [f"not in the scatter: {unpaired} of {len(tokens)}, without α in one split or both"] * (unpaired > 0),
     )
     return figure
 
 
-def _draw_curves(figure, axes, splits):
-    drawn = []
+def _draw_curves(figure, axes, splits, means):
+    drawn, intervals = [], []
     entries = []
     for name, (label, colour) in KINDS.items():
         found = False
@@ -54,17 +59,19 @@ def _draw_curves(figure, axes, splits):
             if len(values):
                 axes.plot(values.index, values, color=colour, **_LINES[split])
                 drawn += [*values]
+                intervals += draw_interval(axes, alpha, name, colour, means[split])
                 found = True
         if found:
             entries.append(Line2D([], [], color=colour, label=label))
     entries += [Line2D([], [], color=style.ANNOTATION, label=split, **_LINES[split]) for split in splits]
-    limits = style.alpha_limits(drawn)
+    limits = style.alpha_limits([*drawn, *intervals])
     axes.set_yscale("log")
     axes.set_ylim(limits)
     style.alpha_axis(axes.yaxis, *limits)
     style.layer_axis(axes, [layer for alpha in splits.values() for layer in alpha["layer"]])
     axes.set_ylabel("Power-law exponent α")
     figure.legend(handles=entries, loc="outside upper center", ncols=3)
+    return intervals
 
 
 def _draw_scatter(figure, axes, pairs):

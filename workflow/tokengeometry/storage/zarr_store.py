@@ -185,6 +185,21 @@ def _metadata_digests(path):
     }
 
 
+def open_layers(paths):
+    """Stores of a branch's layers, each opened as by `open_store`.
+
+    Parameters
+    ----------
+    paths : iterable of path
+
+    Returns
+    -------
+    dict of int to open store
+        By layer.
+    """
+    return {int(store.attributes["layer"]): store for store in map(open_store, paths)}
+
+
 def from_one(**counts):
     """Coordinates that count from 1, as ranks do.
 

@@ -242,3 +242,45 @@ def doubt(images, folds, last):
     """
     times = IMAGES_A_RANK.get(folds, IMAGES_A_RANK_OF_MORE_FOLDS)
     return "" if images >= times * last else f"{images} images in folds are fewer than {times} times rank {last}"
+
+
+def mean_estimates(eigenvalues, used, samples, folded, folds, grid, *, weights, min_ranks):
+    """The mean α of tokens over several ranges of ranks, as `estimate` has it of one token and one range.
+
+    Parameters
+    ----------
+    eigenvalues, used : array, (token, rank)
+    samples, folded, folds, weights
+        As of `estimate`; `folded` has a leading axis of tokens, or is None: then there is no error.
+    grid : sequence of (int, int)
+        First and last ranks.
+    min_ranks : int
+        The fewest resolved ranks in a range that make a fit; no more than the range has.
+
+    Returns
+    -------
+    list of (tokens, alpha, corrected, se)
+        By range: how many tokens have an α, and means over them; NaN where none has, or where there are no errors.
+    """
+    every, means = [], []
+    for first, last in grid:
+        of_log = coefficients(used, (first, last), weights).alpha
+        enough = used[:, first - 1 : last].sum(axis=1) >= min(min_ranks, last - first + 1)
+        count = enough.sum()
+        of_log = np.where(enough[:, None], of_log, 0.0) / max(count, 1)
+        values = (eigenvalues,) if folded is None else (eigenvalues, folded.eigenvalues, folded.held_out)
+        means.append((count, *(_combine(of_log, its).sum() if count else np.nan for its in values)))
+        every.append(of_log)
+    if folded is None:
+        return [(count, alpha, np.nan, np.nan) for count, alpha in means]
+    last = folded.edges[-1]
+    sums = band_sums(np.stack(every)[..., :last], folded.edges).reshape(len(grid), -1).astype(np.float32)
+    scores = np.moveaxis(folded.scores, -2, -1).astype(np.float32).reshape(sums.shape[1], -1)
+    errors = standard_error(sums @ scores, samples)
+    share = (folds - 1) / (2 * folds - 1) * folded.scores.shape[-2] / samples
+    return [
+        (count, alpha, alpha - (whole - held_out) * share, se)
+        if its[..., last:].any() == 0 and count
+        else (count, alpha, np.nan, np.nan)
+        for (count, alpha, whole, held_out), se, its in zip(means, errors, every, strict=True)
+    ]

@@ -1,0 +1,19 @@
+"""α of a branch: means over its spatial tokens and over each cluster; and over a grid of ranges of ranks.
+
+In: the spectra of all layers; with folds their uncertainty; the clusters. Out: two tables.
+"""
+
+import json
+from pathlib import Path
+
+from tokengeometry.alpha_tables import means_table, ranges_table
+from tokengeometry.operations.logs import log_to
+from tokengeometry.storage import zarr_store
+from tokengeometry.tables import read, write
+
+with log_to(snakemake.log[0]):
+    inputs, settings = snakemake.input, snakemake.params.settings
+    model = json.loads(Path(inputs.model).read_text())
+    stores = [zarr_store.open_layers(paths) for paths in (inputs.stores, inputs.uncertainty)]
+    write(snakemake.output.means, means_table(*stores, read(inputs.clusters), model, **settings))
+    write(snakemake.output.ranges, ranges_table(*stores, model, **settings))

@@ -1,0 +1,180 @@
+"""Tidy tables of α with how sure it is: of every token, of means over tokens, over a grid of ranges of ranks."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from tokengeometry.geometry.statistics._resolved import resolved
+from tokengeometry.geometry.uncertainty import fits
+from tokengeometry.geometry.uncertainty.bands import FIRST_RANKS, LAST_RANKS
+from tokengeometry.geometry.uncertainty.spectra import Folded
+from tokengeometry.geometry.uncertainty.stores import read as read_folded
+from tokengeometry.model.tokens import layer_tokens
+from tokengeometry.tables import spectra_of, statistic_table
+
+
+def alpha_table(layers, folded, concatenated, model, **settings):
+    """α of every token, layer by layer, and of all tokens together, with how sure it is.
+
+    Parameters
+    ----------
+    layers, folded, concatenated : dict of int to open store
+        By layer, its spectra; its uncertainty, and its concatenated spectrum. Without folds, the last two are empty.
+    model : dict
+        The content of `model.json`.
+    **settings
+        Of the configuration's `fit`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `statistic_table` for α; then alpha_corrected (without its bias in N), se, low and high (95 %, about the
+        corrected value), curvature and curvature_z, trusted, and doubt, which says why not. They are empty without
+        folds.
+    """
+    table = statistic_table("power_law", layers, model, **settings)
+    frames = [
+        _errors(spectrum, store.attributes, folded.get(layer), concatenated.get(layer), kind, settings)
+        for layer, store in sorted(layers.items())
+        for kind, spectrum in spectra_of(store).items()
+    ]
+    return pd.concat([table, pd.concat(frames, ignore_index=True)], axis=1)
+
+
+def _errors(spectrum, attributes, folded, concatenated, kind, settings):
+    """The columns of `alpha_table` beside those of the statistic, of one layer and kind."""
+    eigenvalues, floor, independent = spectrum
+    used, (first, last) = np.atleast_2d(resolved(eigenvalues, floor, independent)), settings["ranks"]
+    columns = ("alpha_corrected", "se", "low", "high", "curvature", "curvature_z")
+    empty = pd.DataFrame(np.nan, range(len(used)), columns).assign(trusted=False)
+    store = concatenated if kind == "concatenated" else folded
+    if store is None:
+        return empty.assign(doubt="no folds")
+    its = read_folded(store, kind)
+    if last > its.edges[-1]:
+        return empty.assign(doubt=f"folds have {its.edges[-1]} ranks")
+    samples = attributes["concatenated_samples" if kind == "concatenated" else "samples"]
+    folds, images = store.attributes["folds"], store.attributes["samples"]
+    found = fits.estimate(
+        eigenvalues,
+        used.reshape(eigenvalues.shape),
+        samples,
+        its,
+        folds,
+        ranks=(first, last),
+        weights=settings["weights"],
+    )
+    enough = used[:, first - 1 : last].sum(axis=1) >= settings["min_ranks"]
+    corrected, se = np.atleast_1d(found.corrected), np.atleast_1d(found.se)
+    values = corrected, se, corrected - fits.INTERVAL * se, corrected + fits.INTERVAL * se
+    values += np.atleast_1d(found.curvature), np.atleast_1d(found.curvature / found.curvature_se)
+    table = pd.DataFrame(np.where(enough[:, None], np.column_stack(values), np.nan), columns=columns)
+    why = "far fewer images than dimensions" if kind == "concatenated" else fits.doubt(images, folds, last)
+    doubt = np.where(table.alpha_corrected.notna(), why, "no alpha, or none of the folds")
+    return table.assign(trusted=doubt == "", doubt=doubt)
+
+
+def means_table(layers, folded, clusters, model, **settings):
+    """Means of α over all tokens, over the spatial ones and over each cluster, layer by layer.
+
+    Parameters
+    ----------
+    layers, folded : dict of int to open store
+        As of `alpha_table`.
+    clusters : pandas.DataFrame
+        Columns token and cluster.
+    model : dict
+        The content of `model.json`.
+    **settings
+        Of the configuration's `fit`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns layer, group ("tokens": all of them, "spatial", "cluster 1", …), tokens (that have an α), alpha,
+        alpha_corrected, se, low, high.
+        Tokens share images: the error is that of the mean over tokens of their influences, image by image.
+    """
+    of_cluster = clusters.dropna(subset="cluster").groupby("cluster").token
+    groups = {f"cluster {int(cluster)}": set(tokens) for cluster, tokens in of_cluster}
+    rows = []
+    for layer, store in sorted(layers.items()):
+        tokens = layer_tokens(model, layer)
+        members = {"tokens": np.full(len(tokens), True), "spatial": tokens.kind.to_numpy() == "spatial"}
+        members |= {group: tokens.token.isin(its).to_numpy() for group, its in groups.items()}
+        spectrum = spectra_of(store)["token"]
+        for group, inside in members.items():
+            (its,) = _means(spectrum, inside, store, folded.get(layer), "token", [settings["ranks"]], settings)
+            rows.append({"layer": layer, "group": group, **its})
+    return pd.DataFrame(rows)
+
+
+def ranges_table(layers, folded, model, **settings):
+    """α over a grid of ranges of ranks: of CLS, of the pooled tokens, and the mean over the spatial tokens.
+
+    A slope that drifts along the spectrum makes α another one in every range.
+
+    Parameters
+    ----------
+    layers, folded, model, **settings
+        As of `means_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns layer, group ("cls", "spatial", "pooled"), first, last (rank), and those of `means_table`.
+    """
+    rows = []
+    for layer, store in sorted(layers.items()):
+        spectra, tokens = spectra_of(store), layer_tokens(model, layer)
+        grid = [
+            ranges
+            for ranges in itertools.product(FIRST_RANKS, LAST_RANKS)
+            if ranges[1] <= spectra["pooled"][0].shape[-1]
+        ]
+        grid = sorted({*grid, tuple(settings["ranks"])})
+        for group, kind, inside in (
+            ("cls", "token", tokens.name.to_numpy() == "cls"),
+            ("spatial", "token", tokens.kind.to_numpy() == "spatial"),
+            ("pooled", "pooled", np.array([True])),
+        ):
+            if inside.any():
+                found = _means(spectra[kind], inside, store, folded.get(layer), kind, grid, settings)
+                ranges = [{"first": first, "last": last} for first, last in grid]
+                rows += [{"layer": layer, "group": group, **of, **its} for of, its in zip(ranges, found, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def _means(spectrum, inside, store, folded, kind, grid, settings):
+    """Means over some tokens of a layer by range of ranks, as rows; one spectrum of all tokens is as of one token."""
+    eigenvalues, floor, independent = (np.atleast_2d(its) for its in spectrum)
+    used = resolved(eigenvalues, floor, independent)
+    its, folds = None, 0
+    if folded is not None:
+        read, folds = read_folded(folded, kind), folded.attributes["folds"]
+        leading = slice(None) if kind == "token" else None
+        its = Folded(
+            *(values[leading][inside] for values in (read.eigenvalues, read.held_out, read.scores)), read.edges
+        )
+    found = fits.mean_estimates(
+        eigenvalues[inside],
+        used[inside],
+        store.attributes["samples"],
+        its,
+        folds,
+        grid,
+        weights=settings["weights"],
+        min_ranks=settings["min_ranks"],
+    )
+    return [
+        {
+            "tokens": count,
+            "alpha": alpha,
+            "alpha_corrected": corrected,
+            "se": se,
+            "low": corrected - fits.INTERVAL * se,
+            "high": corrected + fits.INTERVAL * se,
+        }
+        for count, alpha, corrected, se in found
+    ]
