@@ -34,10 +34,41 @@ def pearson(mean, gram, count, *, floor=0.0):
     """
     offset = mean - mean.mean(axis=1, keepdims=True)
     covariance = gram + count * (offset @ offset.T)
-    varies = np.diag(gram) > np.maximum(floor, 0) * count * mean.shape[1]
-    scale = np.where(varies, np.sqrt(np.diag(covariance)), np.nan)
-    correlation = covariance / scale[:, None] / scale[None, :]
-    return np.clip(correlation, -1, 1)
+    return _scaled(covariance, _varies(gram, count, mean.shape[1], floor))
+
+
+def centred(gram, count, features, *, floor=0.0):
+    """The correlation of every pair of tokens where every feature is centred over the samples.
+
+    It is gram_st / √(gram_ss gram_tt): what `pearson` finds of tokens whose means over the samples are 0.
+
+    Parameters
+    ----------
+    gram : array, (token, token), float64
+        Σ_n ⟨x_s − μ_s, x_t − μ_t⟩.
+    count : int
+        N.
+    features : int
+        D.
+    floor : float or array, (token,)
+        As of `pearson`.
+
+    Returns
+    -------
+    array, (token, token), float64
+        NaN where undefined.
+    """
+    return _scaled(gram, _varies(gram, count, features, floor))
+
+
+def _varies(gram, count, features, floor):
+    return np.diag(gram) > np.maximum(floor, 0) * count * features
+
+
+def _scaled(products, defined):
+    """Products over the root of those of each token with itself; NaN of tokens that are not defined."""
+    scale = np.sqrt(np.where(defined, np.diag(products), np.nan))
+    return np.clip(products / scale[:, None] / scale[None, :], -1, 1)
 
 
 def pair_means(correlation, prefix_tokens):
