@@ -88,7 +88,14 @@ def correlation_table(seed=0, undefined=CONSTANT) -> pd.DataFrame:
     cls[0] = np.nan  # there is no CLS token at layer 0
     counts = [undefined] + [0] * (len(LAYERS) - 1)
     means = {"mean": mean, "mean_spatial": spatial, "mean_cls_spatial": cls}
-    return pd.DataFrame({"layer": list(LAYERS), **means, "undefined_tokens": counts})
+    random = np.random.default_rng(seed + 100)
+    others = {
+        f"{m}_{kind}": values * random.uniform(0.5, 0.9)
+        for m in ("centred", "cka", "cosine")
+        for kind, values in means.items()
+    }
+    errors = {f"{name}_se": values * 0.05 for name, values in (means | others).items()}
+    return pd.DataFrame({"layer": list(LAYERS), **means, "undefined_tokens": counts, **others, **errors})
 
 
 def correlation(tokens: int, undefined=()) -> np.ndarray:

@@ -37,6 +37,7 @@ from tokengeometry.figures.correlation_matrices import correlation_matrices
 from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
 from tokengeometry.figures.fit_ranges import fit_ranges
 from tokengeometry.figures.mean_correlation import mean_correlation
+from tokengeometry.figures.token_similarity import token_similarity
 from tokengeometry.figures.train_test import train_test
 
 
@@ -52,6 +53,7 @@ def every_figure() -> dict[str, Figure]:
         "correlation_matrices": correlation_matrices(matrices, ["cls"], GRID),
         "eigenspectrum_fit": eigenspectrum_fit(spectrum(), 4e-3, (11, 50), 1.4, 1.0, 0.7, "CLS token"),
         "statistic_maps": alpha_maps(alpha, GRID),
+        "token_similarity": token_similarity(correlation_table()),
         "train_test": train_test(alpha, alpha_table(seed=5)),
         "fit_ranges": fit_ranges(ranges_table(), (11, 100)),
         "alpha_summary_trajectories": alpha_summary_trajectories({"A train": alpha, "A test": alpha}),
@@ -108,7 +110,7 @@ def test_every_figure_is_written_as_bitmap_and_vectors(saved):
     for name in ("statistic_trajectories", "clusters_map", "train_test"):
         assert (saved / f"{name}.png").stat().st_size > 3000
         assert "</svg>" in (saved / f"{name}.svg").read_text()
-    assert len(list(saved.iterdir())) == 20
+    assert len(list(saved.iterdir())) == 22
 
 
 def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):

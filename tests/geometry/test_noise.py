@@ -153,7 +153,7 @@ def test_a_massive_channel_does_not_cost_the_ranks_of_the_others(rng, tmp_path, 
 
 def test_a_massive_channel_does_not_raise_the_error_of_products_in_float32(rng):
     exact = with_a_massive_channel(rng, 1e4).astype(np.float32)
-    found, floor = concatenated.spectrum(exact)
+    found, floor, _ = concatenated.spectrum(exact)
     expected = covariances(exact)[2][: 3 * 48]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert (found > floor).all()
@@ -175,7 +175,7 @@ def test_noise_of_the_concatenated_spectrum_is_that_along_its_eigenvectors(rng, 
     # Where an eigenvalue is so large, it is twice what it was without noise.
     floor = noise + below + np.sqrt((noise + below) ** 2 + 4 * noise * below)
     noise = Noise(["bfloat16"])
-    found, its = concatenated.spectrum(stored, noise, block_bytes=block_bytes, products="float64")
+    found, its, _ = concatenated.spectrum(stored, noise, block_bytes=block_bytes, products="float64")
     np.testing.assert_allclose(found[:90], values[:90], rtol=1e-3)
     assert 3 < (found <= its).sum() < 90
     # The last ones are below the error of products, whatever their noise.

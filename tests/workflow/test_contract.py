@@ -137,15 +137,15 @@ CHANGES = {
     "fit ranks": ({"fit.ranks": [3, 15]}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "fit weights": ({"fit.weights": "uniform"}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "fit min_ranks": ({"fit.min_ranks": 7}, FITTED | drawn(BRANCH, "eigenspectrum")),
-    "images in folds": ({"uncertainty.images": 15}, folded(BRANCH, LAYERS) | FITTED),
+    "images in folds": ({"uncertainty.images": 15}, folded(BRANCH, LAYERS) | FITTED | CORRELATED),
     # The Gram matrix of the samples is not kept, and the spectra take over what is made of it.
     "folds": (
         {"uncertainty.folds": 4},
-        folded(BRANCH, LAYERS) | CONCATENATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
+        folded(BRANCH, LAYERS) | CONCATENATED | LATER,
     ),
     "no folds": (
         {"uncertainty.folds": 0},
-        CONCATENATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
+        CONCATENATED | CORRELATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
     ),
     "clusters count": ({"clusters.count": 3}, CLUSTERED),
     "clusters seed": ({"clusters.seed": 1}, CLUSTERED),
@@ -354,7 +354,7 @@ CODE = {
     ),
     "the held-out variances": (
         {SPECTRA_ERRORS: ("return found / len(folds)", "return found / +len(folds)")},
-        folded(BRANCH, LAYERS) | FITTED,
+        folded(BRANCH, LAYERS) | CONCATENATED | LATER,
     ),
     "the standard errors": (
         {"tokengeometry/geometry/uncertainty/fits.py": ("np.sqrt(samples)", "np.sqrt(+samples)")},
@@ -362,7 +362,7 @@ CODE = {
     ),
     "the bands of ranks": (
         {"tokengeometry/geometry/uncertainty/bands.py": ("WIDTH = 1.15", "WIDTH = 1.2")},
-        folded(BRANCH, LAYERS) | CONCATENATED | FITTED | OTHERS | drawn(BRANCH, "eigenspectrum"),
+        folded(BRANCH, LAYERS) | CONCATENATED | LATER,
     ),
     "the rounding floor of both": (
         {"tokengeometry/geometry/noise_floor.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},

@@ -100,6 +100,7 @@ rule draw_correlation:
     output:
         matrices=pictures("correlation_matrices"),
         mean=pictures("mean_correlation"),
+        similarity=pictures("token_similarity"),
     log:
         drawing_log("correlation"),
     benchmark:

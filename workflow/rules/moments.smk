@@ -67,6 +67,7 @@ rule uncertainty:
     params:
         code=code("uncertainty.py"),
         samples=fold_samples,
+        all_samples=all_samples,
         folds=study.folds,
     script:
         "../scripts/uncertainty.py"

@@ -108,6 +108,7 @@ rule alpha_means_table:
 rule correlation_table:
     input:
         stores=layers_of(rules.correlation_matrix.output.store),
+        uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
         model=rules.model.output.description,
     output:
         table="<results>/{model}/{dataset}/{split}/correlation.csv",

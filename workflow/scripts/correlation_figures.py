@@ -1,4 +1,4 @@
-"""Figures of the correlation between tokens: the matrices of all layers, and their means over the layers.
+"""Figures of the correlation between tokens: all matrices, their means over the layers, other measures beside them.
 
 In: the correlation stores, the table of mean correlations and the model's tokens.
 """
@@ -13,6 +13,7 @@ with quick_imports():
     from tokengeometry.figures.correlation_matrices import correlation_matrices
     from tokengeometry.figures.mean_correlation import mean_correlation
     from tokengeometry.figures.style import save
+    from tokengeometry.figures.token_similarity import token_similarity
     from tokengeometry.storage import zarr_store
     from tokengeometry.tables import read
 
@@ -22,4 +23,6 @@ with log_to(snakemake.log[0]):
     layers = [zarr_store.open_store(path) for path in snakemake.input.stores]
     matrices = {int(store.attributes["layer"]): store["correlation"][:] for store in layers}
     save(correlation_matrices(matrices, model["prefix_tokens"], model["grid"]), branches, *output.matrices)
-    save(mean_correlation({labels[-1]: read(snakemake.input.table)}, labels), branches, *output.mean)
+    table = read(snakemake.input.table)
+    save(mean_correlation({labels[-1]: table}, labels), branches, *output.mean)
+    save(token_similarity(table), branches, *output.similarity)

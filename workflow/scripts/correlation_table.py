@@ -1,6 +1,6 @@
 """Mean correlations of a branch, layer by layer.
 
-In: the correlation matrices of all layers. Out: a table.
+In: the correlation matrices of all layers; with folds their uncertainty. Out: a table.
 """
 
 import json
@@ -14,9 +14,10 @@ with quick_imports():
     from tokengeometry.tables import correlation_table, write
 
 with log_to(snakemake.log[0]):
-    matrices = [zarr_store.open_store(path) for path in snakemake.input.stores]
+    stores, uncertainty = map(zarr_store.open_layers, (snakemake.input.stores, snakemake.input.uncertainty))
     model = json.loads(Path(snakemake.input.model).read_text())
-    table = correlation_table({int(store.attributes["layer"]): store["correlation"][:] for store in matrices}, model)
+    matrices = {layer: store["correlation"][:] for layer, store in stores.items()}
+    table = correlation_table(matrices, model, uncertainty)
     for row in table[table.undefined_tokens > 0].itertuples():
         print(f"layer {row.layer}: {row.undefined_tokens} tokens are constant; their correlation is undefined")
     write(snakemake.output.table, table)

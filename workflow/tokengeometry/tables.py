@@ -176,7 +176,7 @@ def cluster_table(alpha, clusters):
     )
 
 
-def correlation_table(matrices, model):
+def correlation_table(matrices, model, uncertainty=None):
     """Mean correlations, layer by layer.
 
     Parameters
@@ -185,18 +185,31 @@ def correlation_table(matrices, model):
         By layer.
     model : dict
         The content of `model.json`.
+    uncertainty : dict of int to open store, optional
+        By layer, `uncertainty/layer_….zarr`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns layer and those of `tokengeometry.geometry.correlation.pair_means`.
+        Columns layer and those of `tokengeometry.geometry.correlation.pair_means`; for each of its means K a standard
+        error, K_se; and the same of other measures of similarity, centred_K and centred_K_se, cka_…, cosine_…: see
+        `tokengeometry.geometry.uncertainty.similarity`. What is not known is NaN.
     """
     from tokengeometry.geometry.correlation import pair_means
+    from tokengeometry.geometry.uncertainty.similarity import KINDS, MEASURES
 
-    return pd.DataFrame(
-        {"layer": layer, **pair_means(matrix, model["prefix_tokens"] if layer else [])}
-        for layer, matrix in sorted(matrices.items())
-    )
+    rows = []
+    for layer, matrix in sorted(matrices.items()):
+        rows.append({"layer": layer, **pair_means(matrix, model["prefix_tokens"] if layer else [])})
+        value, error = np.full((2, len(MEASURES), len(KINDS)), np.nan)
+        if uncertainty:
+            value, error = (uncertainty[layer][name][:] for name in ("similarity", "similarity_error"))
+        for measure, values, errors in zip(MEASURES, value, error, strict=True):
+            # Correlation itself is of all images.
+            prefix = "" if measure == "correlation" else f"{measure}_"
+            for kind, its_value, its_error in zip(KINDS, values, errors, strict=True):
+                rows[-1] |= ({f"{prefix}{kind}": its_value} if prefix else {}) | {f"{prefix}{kind}_se": its_error}
+    return pd.DataFrame(rows)
 
 
 def token_pairs(train, test):

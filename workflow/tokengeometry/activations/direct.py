@@ -9,6 +9,7 @@ from tokengeometry.activations import in_memory, measured_noise
 from tokengeometry.data import eight_bit, splits
 from tokengeometry.geometry import concatenated, moments
 from tokengeometry.geometry.noise import EightBit, Noise
+from tokengeometry.geometry.uncertainty import layers as layers_of_images
 from tokengeometry.geometry.uncertainty import stores as uncertainty
 from tokengeometry.model import tokens
 from tokengeometry.model.token_chain import load_chain, patchify
@@ -57,6 +58,7 @@ def write_part(
     joint,
     folds,
     fold_samples,
+    count,
     measured,
     device,
     batch_size,
@@ -85,6 +87,8 @@ def write_part(
         The first so many samples make the concatenated spectra; 0 is none.
     folds, fold_samples : int
         The first so many samples are dealt into so many folds; 0 is none.
+    count : int
+        Samples of all parts.
     measured : int
         The first so many samples go through the model in float32 too, to measure the noise of `precision`; 0 is none.
     device : torch.device
@@ -117,7 +121,11 @@ def write_part(
         rounded = None if layer else EightBit.of([eight_bit.summary(kinds[:joint], model["std"])])
         return Noise(dtypes(layer), rounded, differences)
 
-    def write(layer, its_moments, spectrum, differences, folded):
+    def doubts(layer, its):
+        prefix_tokens = model["prefix_tokens"] if layer else []
+        return layers_of_images.of_layer(its, folds, prefix_tokens, count=count, dtypes=dtypes(layer), threads=threads)
+
+    def write(layer, its_moments, spectrum, differences, found):
         index, attributes = layers.index(layer), stores.attributes | {"layer": f"{layer:02d}"}
         rounded = None if layer else eight_bit.summary(kinds, model["std"])
         place = dict(eight_bit=rounded, dtypes=dtypes(layer), part=stores.part)
@@ -134,10 +142,10 @@ def write_part(
                 gram_products=products.gram,
                 **attributes,
             )
-        if folded:
+        if found:
             uncertainty.save(
                 stores.uncertainty[index],
-                folded,
+                found,
                 labels | {"sample": (("sample",), samples[:fold_samples])},
                 folds=folds,
                 samples=fold_samples,
@@ -163,7 +171,8 @@ def write_part(
         size=size,
         joint=joint,
         folds=folds,
-        fold_samples=fold_samples,
+        doubts=doubts,
+        doubted=fold_samples,
         noise=noise,
         reference=load_chain(model, weights, dtype=torch.float32, **options) if measured else None,
         measured=min(measured, size[0]),

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from tokengeometry.activations.on_disk import check_finite
 from tokengeometry.geometry import concatenated, moments
-from tokengeometry.geometry.uncertainty import spectra as uncertainty
 from tokengeometry.operations import cost, product_rates
 from tokengeometry.operations.worker_threads import inferred
 
@@ -74,7 +73,8 @@ def analyse(
     size,
     joint=0,
     folds=0,
-    fold_samples=0,
+    doubts=None,
+    doubted=0,
     noise=lambda layer, differences: None,
     reference=None,
     measured=0,
@@ -102,8 +102,12 @@ def analyse(
         Samples in a slab and layers in a group; see `tokengeometry.operations.cost.direct_size`.
     joint : int
         The first so many samples make the concatenated spectrum; at most a slab. 0 is none.
-    folds, fold_samples : int
-        The first so many samples, at most a slab, are dealt into so many folds to say how sure spectra are; 0 is none.
+    folds : int
+        Of the concatenated spectrum; 0 is none.
+    doubts : callable, optional
+        `doubts(layer, samples)` says how sure the layer's numbers are.
+    doubted : int
+        From so many of the first samples; at most a slab. 0 is none.
     noise : callable, optional
         `noise(layer, differences)` is the layer's `tokengeometry.geometry.noise.Noise`, asked for when its first slab
         is there, for the concatenated spectrum; `differences` is the measured noise or None.
@@ -133,8 +137,8 @@ def analyse(
         As of `tokengeometry.geometry.concatenated.spectrum`; None without `joint`.
     differences : array, (sample, token, feature), float32, or None
         Of the first samples from the reference; None without one, and of layer 0.
-    dict of str to Folded, or None
-        As of `tokengeometry.geometry.uncertainty.spectra.of_layer`; None without `fold_samples`.
+    object
+        What `doubts` gives; None without `doubted`.
 
     Raises
     ------
@@ -142,7 +146,7 @@ def analyse(
         If an activation is not finite.
     """
     slab, group = size
-    count, joints, differences, folded = len(samples), {}, {}, {}
+    count, joints, differences, sure = len(samples), {}, {}, {}
     shapes = chain.shape(0), chain.shape(1)
     starts = range(0, count, slab)
     if len(starts) == 1:
@@ -180,10 +184,10 @@ def analyse(
                     held, its = _Held(values[:joint]), noise(layer, differences.get(layer))
                     how = dict(folds=folds, device=sums_device, threads=threads, products=products.gram)
                     joints[layer] = concatenated.spectrum(held, its, **how)
-                if fold_samples and start == 0:
-                    folded[layer] = uncertainty.of_layer(_Held(values[:fold_samples]), folds, threads=threads)
+                if doubted and start == 0:
+                    sure[layer] = doubts(layer, _Held(values[:doubted]))
                 if stop == count:
-                    found = [its.pop(layer, None) for its in (joints, differences, folded)]
+                    found = [its.pop(layer, None) for its in (joints, differences, sure)]
                     yield layer, sums.pop(layer).moments(), *found
                     del found
             # Before the next images are loaded.
@@ -197,7 +201,7 @@ def analyse_writing(write, *arguments, **options):
     Parameters
     ----------
     write : callable
-        `write(layer, moments, joint, differences, folded)` is called with what `analyse` yields.
+        `write(layer, moments, joint, differences, doubts)` is called with what `analyse` yields.
     *arguments, **options
         Of `analyse`, but for `settle`.
 

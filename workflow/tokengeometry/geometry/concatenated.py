@@ -34,7 +34,14 @@ class Samples:
         self.dtype = self._arrays[0].dtype
 
     def labels(self):
-        """The coordinate of the samples."""
+        """The coordinate of the samples, as far as the stores have one.
+
+        Returns
+        -------
+        dict of str to (tuple of str, array)
+        """
+        if "sample" not in self._parts[0]:
+            return {}
         indices = np.concatenate([part["sample"][:] for part in self._parts])
         return {"sample": (("sample",), indices[: self.shape[0]])}
 

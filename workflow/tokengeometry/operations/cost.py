@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokengeometry.geometry.uncertainty.bands import rank_bands
+from tokengeometry.geometry.uncertainty.similarity import CKA_IMAGES, FOLDS, KINDS, MEASURES
 from tokengeometry.storage.chunk_sizes import (
     BATCH_BYTES,
     BLOCK_BYTES,
@@ -309,13 +310,18 @@ def _folding_bytes(samples, tokens, features, threads):
     """Of samples that are dealt into folds: those of some tokens, and a batch on its way there; and each thread's."""
     values = min(4 * samples * tokens * features, BLOCK_BYTES) + min(BATCH_BYTES, 4 * samples * tokens * features)
     # Of a token at work: its samples in float64, its scores, scatters of folds, eigenvectors.
-    return values + (threads + 1) * (32 * samples * features + 10 * 8 * features**2)
+    scores = values + (threads + 1) * (32 * samples * features + 10 * 8 * features**2)
+    images = min(samples, CKA_IMAGES)
+    # Gram matrices of folds and of the images, of those half; a block of tokens; and sums of both.
+    alike = min(4 * images * tokens * features, BLOCK_BYTES // 2) + 2 * tokens * images**2
+    return max(scores, alike + 4 * FOLDS * 8 * tokens**2 + 2 * BATCH_BYTES)
 
 
 def uncertainty(samples, folds, tokens, features, threads=1):
     """Of the scores and held-out variances of a layer's spectra, from folds of so many images."""
     store = _folded_bytes((tokens,), samples, features) + array_bytes((tokens, features), "float64")
     store += 2 * (_folded_bytes((), samples, features) + array_bytes((features,), "float64"))
+    store += 2 * array_bytes((len(MEASURES), len(KINDS)), "float64")
     memory = PROCESS_BYTES + _folding_bytes(samples, tokens, features, threads) + store
     products = 6 * samples * features**2 + (12 + 14 * folds) * features**3
     return Cost(memory, (store,), (tokens + 1) * products)

@@ -250,10 +250,12 @@ def mean_estimates(eigenvalues, used, samples, folded, folds, grid, *, weights, 
     Parameters
     ----------
     eigenvalues, used : array, (token, rank)
-    samples, folded, folds, weights
+    samples, folded, folds
         As of `estimate`; `folded` has a leading axis of tokens, or is None: then there is no error.
     grid : sequence of (int, int)
         First and last ranks.
+    weights
+        As of `estimate`.
     min_ranks : int
         The fewest resolved ranks in a range that make a fit; no more than the range has.
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tokengeometry.geometry.uncertainty.similarity import KINDS, MEASURES
 from tokengeometry.geometry.uncertainty.spectra import Folded
 from tokengeometry.storage import zarr_store
 
@@ -10,25 +11,30 @@ PREFIXES = {"token": "", "averaged": "averaged_", "pooled": "pooled_"}
 
 
 def save(path, found, labels, /, **attributes):
-    """Write what `tokengeometry.geometry.uncertainty.spectra.of_layer` found.
+    """Write what `tokengeometry.geometry.uncertainty.layers.of_layer` found.
 
     Parameters
     ----------
     path : path
         The store to make: `eigenvalues` and `held_out` (token, rank), `scores` (token, sample, band); the same of the
-        averaged token and of all pooled, (rank,) and (sample, band); `last_rank` (band,).
-    found : dict of str to Folded
+        averaged token and of all pooled, (rank,) and (sample, band); `last_rank` (band,); `similarity` and
+        `similarity_error` (measure, pairs).
+    found : tokengeometry.geometry.uncertainty.layers.Layer
     labels : dict of str to (tuple of str, array)
         Coordinates of the layer and of these samples.
     **attributes
         Kept with the store.
     """
-    ranks = zarr_store.from_one(rank=found["token"].eigenvalues.shape[-1])
-    with zarr_store.create(path, labels | ranks, **attributes) as store:
+    names = {"measure": MEASURES, "pairs": KINDS}
+    coordinates = zarr_store.from_one(rank=found.spectra["token"].eigenvalues.shape[-1])
+    coordinates |= {name: ((name,), np.array(values, np.dtypes.StringDType())) for name, values in names.items()}
+    with zarr_store.create(path, labels | coordinates, **attributes) as store:
         for kind, prefix in PREFIXES.items():
             leading = ("token",) * (kind == "token")
-            store.write(f"{prefix}eigenvalues", found[kind].eigenvalues, (*leading, "rank"))
-            write_folded(store, found[kind], prefix, leading, "rank")
+            store.write(f"{prefix}eigenvalues", found.spectra[kind].eigenvalues, (*leading, "rank"))
+            write_folded(store, found.spectra[kind], prefix, leading, "rank")
+        store.write("similarity", found.similarity.value, ("measure", "pairs"))
+        store.write("similarity_error", found.similarity.error, ("measure", "pairs"))
 
 
 def write_folded(store, folded, prefix="", leading=(), rank="held_out_rank"):
