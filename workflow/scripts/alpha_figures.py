@@ -7,13 +7,16 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from tokengeometry.figures.fit_ranges import fit_ranges
-from tokengeometry.figures.statistic_maps import statistic_maps
-from tokengeometry.figures.statistic_trajectories import statistic_trajectories
-from tokengeometry.figures.style import save
-from tokengeometry.geometry.statistics import power_law
 from tokengeometry.operations.logs import log_to
-from tokengeometry.tables import PLACE_COLUMNS, read
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.figures.fit_ranges import fit_ranges
+    from tokengeometry.figures.statistic_maps import statistic_maps
+    from tokengeometry.figures.statistic_trajectories import statistic_trajectories
+    from tokengeometry.figures.style import save
+    from tokengeometry.geometry.statistics import power_law
+    from tokengeometry.tables import PLACE_COLUMNS, read
 
 ERROR = SimpleNamespace(NAME="standard error", LABEL="Standard error of α")
 

@@ -6,10 +6,13 @@ In: the spectra of all layers; with folds their uncertainty; the clusters. Out: 
 import json
 from pathlib import Path
 
-from tokengeometry.alpha_tables import means_table, ranges_table
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
-from tokengeometry.tables import read, write
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.alpha_tables import means_table, ranges_table
+    from tokengeometry.storage import zarr_store
+    from tokengeometry.tables import read, write
 
 with log_to(snakemake.log[0]):
     inputs, settings = snakemake.input, snakemake.params.settings

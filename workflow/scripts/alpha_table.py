@@ -6,10 +6,13 @@ In: the spectra of all layers; with folds their uncertainty and the concatenated
 import json
 from pathlib import Path
 
-from tokengeometry.alpha_tables import alpha_table
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
-from tokengeometry.tables import undefined_rows, write
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.alpha_tables import alpha_table
+    from tokengeometry.storage import zarr_store
+    from tokengeometry.tables import undefined_rows, write
 
 with log_to(snakemake.log[0]):
     inputs = snakemake.input

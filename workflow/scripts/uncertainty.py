@@ -7,10 +7,13 @@ the tokens are.
 import json
 from pathlib import Path
 
-from tokengeometry.geometry.concatenated import Samples
-from tokengeometry.geometry.uncertainty import layers, stores
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage import zarr_store
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.geometry.concatenated import Samples
+    from tokengeometry.geometry.uncertainty import layers, stores
+    from tokengeometry.storage import zarr_store
 
 with log_to(snakemake.log[0]):
     params = snakemake.params
