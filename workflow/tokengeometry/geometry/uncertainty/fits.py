@@ -16,6 +16,9 @@ from tokengeometry.geometry.uncertainty.bands import band_sums
 # Of a normal number, in standard errors: 95 %.
 INTERVAL = 1.959964
 
+# How many numbers' influences are multiplied at a time.
+ROWS = 1024
+
 # The bias is corrected to first order, which is enough where there are so many images for the last fitted rank: by two
 # folds, and by more.
 IMAGES_A_RANK = {2: 20}
@@ -125,13 +128,10 @@ def standard_error(influences, samples):
 def simultaneous_quantile(influences, *, level=0.95, draws=1000, seed=0):
     """How many standard errors a band is wide that covers all of many numbers at once.
 
-    By the multiplier bootstrap (Chernozhukov, Chetverikov & Kato 2013): the images' influences get random signs and
-    sizes, and the largest of all numbers' |z| is taken; numbers that move together cost little more than one.
-
     Parameters
     ----------
     influences : array, (..., sample)
-        Of the same images; those that are NaN or 0 throughout are left out.
+        As of `largest_z`.
     level : float
     draws, seed : int
 
@@ -140,14 +140,38 @@ def simultaneous_quantile(influences, *, level=0.95, draws=1000, seed=0):
     float
         NaN where nothing is left.
     """
+    largest = largest_z(influences, draws=draws, seed=seed)
+    return float(np.quantile(largest, level)) if len(largest) else float("nan")
+
+
+def largest_z(influences, *, draws=1000, seed=0):
+    """The largest |z| of many numbers, as chance alone makes it.
+
+    By the multiplier bootstrap (Chernozhukov, Chetverikov & Kato 2013): the images' influences get random signs and
+    sizes, and the largest of all numbers' |z| is taken; numbers that move together cost little more than one.
+
+    Parameters
+    ----------
+    influences : array, (..., sample)
+        Of the same images; those that are NaN or 0 throughout are left out.
+    draws, seed : int
+
+    Returns
+    -------
+    array, (draw,)
+        Empty where nothing is left.
+    """
     rows = influences.reshape(-1, influences.shape[-1])
     deviation = rows.std(axis=1)
-    rows = rows[deviation > 0] / deviation[deviation > 0, None]
-    if not len(rows):
-        return float("nan")
+    defined = np.flatnonzero(deviation > 0)
+    if not len(defined):
+        return np.empty(0)
     multipliers = np.random.default_rng(seed).standard_normal((rows.shape[1], draws)).astype(np.float32)
-    largest = np.abs(rows.astype(np.float32) @ multipliers).max(axis=0)
-    return float(np.quantile(largest, level) / np.sqrt(rows.shape[1]))
+    largest = np.zeros(draws, np.float32)
+    for block in np.array_split(defined, -(-len(defined) // ROWS)):
+        scaled = (rows[block] / deviation[block, None]).astype(np.float32)
+        np.maximum(largest, np.abs(scaled @ multipliers).max(axis=0), out=largest)
+    return largest / np.sqrt(rows.shape[1])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""All statements on a branch."""
+
+import numpy as np
+import pandas as pd
+
+from tokengeometry.geometry.claims import clustering, correlations, places, trajectories
+from tokengeometry.geometry.clusters import complete_trajectories
+
+
+def of_branch(alphas, clusters, correlation, ratio, grid, settings, margin):
+    """Claims 1 to 8.
+
+    Parameters
+    ----------
+    alphas : tokengeometry.geometry.claims.alphas.Alphas
+    clusters, correlation : pandas.DataFrame
+        As in `clusters.csv` and `correlation.csv`.
+    ratio : pandas.DataFrame or None
+        As in `participation_ratio.csv`, where the study has it.
+    grid : (int, int)
+        Rows and columns of tokens.
+    settings : dict
+        The configuration's `clusters`.
+    margin : float
+        What α may differ by and count as equal.
+
+    Returns
+    -------
+    list of Verdict
+        Ordered by claim.
+    """
+    points, moves, doubt = halves(alphas)
+    found = [
+        *trajectories.of_spatial(alphas, margin),
+        *(trajectories.of_dimension(alphas, ratio) if ratio is not None else []),
+        *trajectories.of_cls(alphas),
+        *places.of_clusters(clusters, grid),
+        *clustering.of_trajectories(points, moves, settings, doubt),
+        *places.of_corners(alphas, grid),
+        *correlations.of_measures(correlation),
+    ]
+    return sorted(found, key=lambda verdict: verdict.claim)
+
+
+def halves(alphas):
+    """Complete α trajectories of the spatial tokens, and what half of the images does to them.
+
+    Parameters
+    ----------
+    alphas : tokengeometry.geometry.claims.alphas.Alphas
+
+    Returns
+    -------
+    points : array, (token, layer)
+        Those that are clustered.
+    moves : array, (token, layer), or None
+        The mean of ψ over every other image of the folds.
+    doubt : str
+        Why there are none.
+    """
+    spatial = np.flatnonzero(alphas.tokens.kind == "spatial")
+    tokens, layers = complete_trajectories(alphas.alpha[spatial])
+    tokens, layers = spatial[tokens], np.flatnonzero(layers)
+    points = alphas.alpha[np.ix_(tokens, layers)]
+    if alphas.influence is None or not points.size:
+        return points, None, alphas.doubt(tokens, layers)
+    moves = np.stack([alphas.influence[tokens, layer, ::2].mean(axis=1, dtype=np.float64) for layer in layers], axis=1)
+    if not np.isfinite(moves).all():
+        return points, None, "some trajectories have no folds"
+    return points, moves, ""
+
+
+def in_rows(verdicts):
+    """Verdicts as the table has them.
+
+    Parameters
+    ----------
+    verdicts : list of tokengeometry.geometry.claims.verdicts.Verdict
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns claim, statement, statistic, estimate, low, high, p, reference, verdict, why.
+    """
+    columns = ["claim", "statement", "statistic", "estimate", "low", "high", "p", "reference", "verdict", "why"]
+    return pd.DataFrame([vars(verdict) for verdict in verdicts], columns=columns)
