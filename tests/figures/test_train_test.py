@@ -2,6 +2,7 @@
 
 import pickle
 import tarfile
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ sys.meta_path.insert(0, Finder())
 def table(rows):
     """An α table of rows (layer, token, name, kind, alpha)."""
     frame = pd.DataFrame(rows, columns=["layer", "token", "name", "kind", "alpha"])
-    return frame.astype({"layer": "Int64", "token": "Int64"})
+    return frame.astype({"layer": "Int64", "token": "Int64"}).assign(alpha_corrected=np.nan, se=np.nan)
 
 
 TRAIN = table(
@@ -78,6 +79,20 @@ def test_splits_without_any_alpha_make_an_empty_row_a_layer():
     found = train_test_table(TRAIN.assign(alpha=np.nan), TEST)
     assert found.layer.tolist() == [0, 1]
     assert found.largest_difference.isna().all()
+
+
+def test_the_difference_with_the_most_standard_errors_is_named_with_its_p_among_all():
+    corrected = TRAIN.assign(alpha_corrected=TRAIN.alpha, se=0.1)
+    # Token 1 of layer 1 differs most; token 0 differs by more standard errors.
+    other = TEST.assign(alpha_corrected=TEST.alpha, se=[0.1] * 4 + [0.01, 2.0] + [0.1] * 4)
+    found = train_test_table(corrected, other).set_index("layer")
+    np.testing.assert_allclose(found.mean_corrected_difference, found.mean_difference)
+    np.testing.assert_allclose(found.corrected_difference, [0.25, -0.125])
+    assert found.corrected_name.tolist() == ["0,1", "cls"]
+    z = np.array([0.25 / np.hypot(0.1, 0.1), -0.125 / np.hypot(0.1, 0.01)])
+    np.testing.assert_allclose(found.z, z)
+    # Four tokens of both layers.
+    np.testing.assert_allclose(found.p, [min(1, 4 * 2 * (1 - NormalDist().cdf(abs(one)))) for one in z])
 
 
 def test_pairs_know_which_split_is_which():

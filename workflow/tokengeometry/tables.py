@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
 from tokengeometry.errors import naming
 from tokengeometry.geometry import statistics
@@ -244,7 +245,9 @@ def train_test_table(train, test):
     pandas.DataFrame
         Columns layer, tokens (that have an α on both splits), mean_difference and largest_difference (of
         |Δα| over them), token and name (where it is largest), undefined_tokens (that have none on one split
-        or both), averaged_difference, pooled_difference, concatenated_difference (|Δα| of all tokens together).
+        or both), averaged_difference, pooled_difference, concatenated_difference (|Δα| of all tokens together). Of
+        corrected α: mean_corrected_difference (of |Δα|); corrected_difference (train − test), corrected_name and z of
+        the token whose difference has the most standard errors, and p of z among all tokens and layers (Bonferroni).
     """
     distances = token_pairs(train, test)
     distances = distances.assign(difference=distances.difference.abs())
@@ -266,7 +269,25 @@ def train_test_table(train, test):
         table[f"{kind}_difference"] = (
             _defined(train, [kind]).set_index("layer").alpha - _defined(test, [kind]).set_index("layer").alpha
         ).abs()
-    return pd.DataFrame(table, index=layers).reset_index()
+    return pd.DataFrame(table | _corrected(train, test), index=layers).reset_index()
+
+
+def _corrected(train, test):
+    """The columns of `train_test_table` that are of corrected α, by layer."""
+    columns = ["layer", "token", "name", "alpha_corrected", "se"]
+    first, second = (its.loc[its.kind.isin(TOKENS) & its.alpha_corrected.notna(), columns] for its in (train, test))
+    pairs = first.merge(second.drop(columns="name"), on=["layer", "token"], suffixes=("", "_test"))
+    pairs = pairs.assign(difference=pairs.alpha_corrected - pairs.alpha_corrected_test)
+    pairs = pairs.assign(z=pairs.difference / np.hypot(pairs.se, pairs.se_test))
+    by_layer = pairs.assign(size=pairs.difference.abs()).groupby("layer")["size"]
+    largest = pairs.loc[pairs.z.abs().groupby(pairs.layer).idxmax()].set_index("layer")
+    return {
+        "mean_corrected_difference": by_layer.mean(),
+        "corrected_difference": largest.difference,
+        "corrected_name": largest.name,
+        "z": largest.z,
+        "p": pd.Series(np.minimum(1, len(pairs) * 2 * ndtr(-largest.z.abs().to_numpy(float))), largest.index),
+    }
 
 
 def _defined(alpha, kinds):
@@ -303,7 +324,7 @@ def read(path):
     pandas.DataFrame
         Indices and counts that may be empty stay integers, texts that are empty stay texts.
     """
-    texts = ("name", "kind", "reason", "doubt")
+    texts = ("name", "kind", "reason", "doubt", "claim")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     integers = [c for c in ("layer", "token", "row", "column", "ranks", "cluster") if c in table]
     empty = {column: "" for column in texts if column in table}
