@@ -56,6 +56,7 @@ rule all:
         rules.statistics.input,
         rules.correlations.input,
         rules.clusters.input,
+        rules.claims.input,
         rules.summaries.input,
         rules.figures.input,
         kept_stores,

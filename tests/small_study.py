@@ -45,7 +45,7 @@ SMALL = {
     "activations": {"store": True, "dtype": "float32", "keep": True},
     "moments": {"keep": True},
     "fit": {"ranks": [2, 15], "min_ranks": 8, "weights": "inverse_rank"},
-    "uncertainty": {"folds": 2, "images": 16},
+    "uncertainty": {"folds": 2, "images": 16, "margin": 0.05},
     "statistics": ["power_law", "rankme", "token_norm"],
     "clusters": {"count": 2, "neighbors": 5, "min_dist": 0.1, "seed": 0},
     "figures": {"eigenspectrum": {"layer": 1, "token": "cls"}},

@@ -70,6 +70,24 @@ rule draw_clusters:
         "../scripts/cluster_figures.py"
 
 
+rule draw_claims:
+    input:
+        table=rules.claims_table.output.table,
+    output:
+        pictures("claims"),
+    log:
+        drawing_log("claims"),
+    benchmark:
+        drawing_times("claims")
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("claims_figure.py"),
+        branches=branches_shown(),
+    script:
+        "../scripts/claims_figure.py"
+
+
 rule draw_eigenspectrum:
     input:
         store=example_spectrum,

@@ -32,6 +32,12 @@ rule summaries:
         every_pair("<results>/{model}/{dataset}/summary.csv"),
 
 
+rule claims:
+    input:
+        every_branch("<results>/{model}/{dataset}/{split}/claims.csv"),
+        every_pair("<results>/{model}/{dataset}/claims.csv"),
+
+
 rule alpha_table:
     input:
         stores=layers_of(rules.spectra.output.store),
@@ -145,6 +151,72 @@ rule cluster_table:
         clusters=in_order(config["clusters"]),
     script:
         "../scripts/cluster_table.py"
+
+
+# What the paper says, judged on the branch.
+rule claims_table:
+    input:
+        alpha=rules.alpha_table.output.table,
+        clusters=rules.cluster_table.output.table,
+        correlation=rules.correlation_table.output.table,
+        ratio=(
+            "<results>/{model}/{dataset}/{split}/participation_ratio.csv"
+            if "participation_ratio" in study.statistics
+            else []
+        ),
+        stores=layers_of(rules.spectra.output.store),
+        uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
+        model=rules.model.output.description,
+    output:
+        table="<results>/{model}/{dataset}/{split}/claims.csv",
+    log:
+        "<results>/logs/claims_table/{model}/{dataset}/{split}.log",
+    benchmark:
+        "<results>/benchmarks/claims_table/{model}.{dataset}.{split}.tsv"
+    priority: 20
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        **ask("claims_table"),
+    params:
+        code=code("claims_table.py"),
+        fit=in_order(config["fit"]),
+        clusters=in_order(config["clusters"]),
+        margin=float(config["uncertainty"]["margin"]),
+    script:
+        "../scripts/claims_table.py"
+
+
+# And of the two splits of a data set.
+rule claims_of_splits:
+    input:
+        train=of_split(rules.alpha_table.output.table, "train"),
+        test=of_split(rules.alpha_table.output.table, "test"),
+        train_spectra=layers_of(*of_split(rules.spectra.output.store, "train")),
+        test_spectra=layers_of(*of_split(rules.spectra.output.store, "test")),
+        train_uncertainty=(
+            layers_of(*of_split(UNCERTAINTY, "train")) if study.folds else []
+        ),
+        test_uncertainty=(
+            layers_of(*of_split(UNCERTAINTY, "test")) if study.folds else []
+        ),
+        model=rules.model.output.description,
+    output:
+        table="<results>/{model}/{dataset}/claims.csv",
+    log:
+        "<results>/logs/claims_of_splits/{model}/{dataset}.log",
+    benchmark:
+        "<results>/benchmarks/claims_of_splits/{model}.{dataset}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        **ask("claims_of_splits"),
+    params:
+        code=code("claims_of_splits.py"),
+        fit=in_order(config["fit"]),
+        margin=float(config["uncertainty"]["margin"]),
+    script:
+        "../scripts/claims_of_splits.py"
 
 
 rule train_test_table:

@@ -22,7 +22,7 @@ from tokengeometry.operations.studies import RESERVED, folder_of
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 # Of a branch, but for those of its statistics.
-TABLES = ("clusters", "correlation")
+TABLES = ("claims", "clusters", "correlation")
 MOST_PARTS = 1000
 # Whose activations are computed in float32 too, where the chain is coarser.
 MEASURED_SAMPLES = 128

@@ -37,6 +37,10 @@ SPECTRUM = "#000000"
 UNRESOLVED = "#B0B0B0"
 FIT = "#AA3377"
 ANNOTATION = "#4D4D4D"
+# Verdicts on statements, also told by a word and a marker.
+HOLDS = "#117733"
+FAILS = "#A50026"
+UNTOLD = "#5F6B7A"
 
 ALPHA_MAP = "viridis"
 PIXELS_MAP = "plasma"  # of layer 0, where it has a scale of its own

@@ -92,6 +92,10 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
             return Cost(PROCESS_BYTES)
         case "cluster_table":
             return Cost(CLUSTERS_BYTES)
+        case "claims_table":
+            return claims(model, *claimed(study, job, job["split"]))
+        case "claims_of_splits":
+            return splits(model, *(claimed(study, job, split) for split in ("train", "test")))
         case "correlation_table" | "figures" if "split" in job:
             return matrices(len(study.layers(job["model"])), layer_shape(model, 1)[0])
         case "statistic_table":
@@ -380,6 +384,30 @@ def matrices(layers, tokens):
 def norms(samples, tokens):
     """Of a table of the norms of so many samples: of the parts and merged, in float64, sorted for quantiles."""
     return Cost(LIGHT_PROCESS_BYTES + 7 * 4 * samples * tokens)
+
+
+def claimed(study, job, split):
+    """Analysed layers, and images in folds, of a split."""
+    return len(study.layers(job["model"])), study.fold_samples(job["dataset"], split)
+
+
+def _influences_bytes(model, layers, images):
+    """Of every image's influence on every token's α, and of the scores of a layer that is at work."""
+    tokens, features = layer_shape(model, 1)
+    bands = len(rank_bands(max(features, layer_shape(model, 0)[1]))) - 1
+    return tokens * images * (4 * layers + 6 * bands + 16)
+
+
+def claims(model, layers, images):
+    """Of the table of claims of a branch."""
+    return Cost(CLUSTERS_BYTES + _influences_bytes(model, layers, images))
+
+
+def splits(model, *of_splits):
+    """Of the table of claims of two splits: the influences of both, and together."""
+    read = sum(_influences_bytes(model, layers, images) for layers, images in of_splits)
+    together = sum(3 * 4 * layers * images for layers, images in of_splits) * layer_shape(model, 1)[0]
+    return Cost(LIGHT_PROCESS_BYTES + read + together)
 
 
 # Direct mode

@@ -1,0 +1,12 @@
+"""A figure of the paper's statements: each with its number beside what it is compared with, and the verdict.
+
+In: the table of claims.
+"""
+
+from tokengeometry.figures.claims import claims
+from tokengeometry.figures.style import save
+from tokengeometry.operations.logs import log_to
+from tokengeometry.tables import read
+
+with log_to(snakemake.log[0]):
+    save(claims(read(snakemake.input.table)), snakemake.params.branches, *snakemake.output)
