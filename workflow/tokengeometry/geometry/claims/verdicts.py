@@ -181,7 +181,7 @@ def near(intervals, reference, margin):
     return FAILS if differs else UNTOLD
 
 
-def against(estimate, null, *, smaller=False):
+def against(estimate, null):
     """A statistic beside what a null makes of it.
 
     Parameters
@@ -189,21 +189,18 @@ def against(estimate, null, *, smaller=False):
     estimate : float
     null : array, (draw,)
         NaN is left out.
-    smaller : bool
-        Whether it is to be smaller than the null's, not larger.
 
     Returns
     -------
     p, reference : float
         One-sided, (1 + draws beyond) / (1 + draws); and the null's quantile that is to be passed.
     """
-    sign = -1 if smaller else 1
     null = np.asarray(null, float)
     null = null[np.isfinite(null)]
     if not len(null) or not np.isfinite(estimate):
         return NAN, NAN
-    beyond = (sign * null >= sign * estimate - 1e-12).sum()
-    return float((1 + beyond) / (1 + len(null))), float(sign * np.quantile(sign * null, 1 - ERROR))
+    beyond = (null >= estimate - 1e-12).sum()
+    return float((1 + beyond) / (1 + len(null))), float(np.quantile(null, 1 - ERROR))
 
 
 def beyond_null(p, least):
