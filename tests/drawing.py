@@ -83,6 +83,18 @@ def ranges_table() -> pd.DataFrame:
     return table.assign(alpha_corrected=table.alpha - 0.01)
 
 
+def claims_table() -> pd.DataFrame:
+    """A table of claims: with an interval, with a null, with a number alone, and without any."""
+    nan = np.nan
+    rows = [
+        ("1", "α falls", 1.0, 0.8, 1.2, 0.0, "holds"),
+        ("5b", "A statement of many words " * 5, 0.4, nan, nan, 0.5, "does not hold"),
+        ("6i", "A share", 0.9, nan, nan, nan, "can't be told here"),
+        ("9", "The splits are equal", nan, nan, nan, nan, "can't be told here"),
+    ]
+    return pd.DataFrame(rows, columns=["claim", "statement", "estimate", "low", "high", "reference", "verdict"])
+
+
 def correlation_table(seed=0, undefined=CONSTANT) -> pd.DataFrame:
     mean, spatial, cls = np.random.default_rng(seed).uniform(0.3, 0.8, (3, len(LAYERS)))
     cls[0] = np.nan  # there is no CLS token at layer 0

@@ -16,6 +16,7 @@ from drawing import (
     alpha_maps,
     alpha_table,
     alpha_trajectories,
+    claims_table,
     cluster_table,
     correlation,
     correlation_table,
@@ -31,6 +32,7 @@ from PIL import Image
 from tokengeometry import figures
 from tokengeometry.figures import style
 from tokengeometry.figures.alpha_summary_trajectories import alpha_summary_trajectories
+from tokengeometry.figures.claims import claims
 from tokengeometry.figures.clusters_embedding import clusters_embedding
 from tokengeometry.figures.clusters_map import clusters_map
 from tokengeometry.figures.correlation_matrices import correlation_matrices
@@ -47,6 +49,7 @@ def every_figure() -> dict[str, Figure]:
     means = {"A train": correlation_table(), "A test": correlation_table(1)}
     return {
         "statistic_trajectories": alpha_trajectories(alpha, clusters),
+        "claims": claims(claims_table()),
         "clusters_embedding": clusters_embedding(clusters),
         "clusters_map": clusters_map(clusters, GRID),
         "mean_correlation": mean_correlation(means),
@@ -110,7 +113,7 @@ def test_every_figure_is_written_as_bitmap_and_vectors(saved):
     for name in ("statistic_trajectories", "clusters_map", "train_test"):
         assert (saved / f"{name}.png").stat().st_size > 3000
         assert "</svg>" in (saved / f"{name}.svg").read_text()
-    assert len(list(saved.iterdir())) == 22
+    assert len(list(saved.iterdir())) == 24
 
 
 def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):
@@ -192,6 +195,7 @@ def test_layer_axis_labels_layers_that_exist(layers):
 
 def test_colours_stand_for_one_thing_and_clusters_stay_apart():
     kinds = [style.CLS, style.AVERAGED, style.POOLED, style.CONCATENATED, style.TOKEN_MEAN, style.FIT, style.UNDEFINED]
+    kinds += [style.HOLDS, style.FAILS, style.UNTOLD]
     datasets = [style.branch_style(f"{name} test", ["A test", "B test"])["color"] for name in "AB"]
     clusters = [style.cluster_colour(cluster) for cluster in range(1, 13)]
     colours = np.array([*map(to_rgb, kinds), *map(to_rgb, datasets), *clusters])

@@ -89,7 +89,8 @@ def test_jobs_are_those_of_a_count_by_hand(planned):
             "statistic_table": statistics - 1,
             "correlation_table": 1,
             "cluster_table": 1,
-            "figures": statistics + 3,
+            "claims_table": 1,
+            "figures": statistics + 4,
         }
 
     groups = {
@@ -99,7 +100,7 @@ def test_jobs_are_those_of_a_count_by_hand(planned):
         "tiny/both/train": of_branch(3) | {"merged_moments": 2},
         "tiny/both/test": of_branch(2),
         "tiny/one/all": of_branch(2),
-        "tiny/both": {"train_test_table": 1, "figures": 1},
+        "tiny/both": {"train_test_table": 1, "claims_of_splits": 1, "figures": 1},
     }
     assert {group: found.jobs(group) for group in groups} == groups
     total = sum(sum(rules.values()) for rules in groups.values())

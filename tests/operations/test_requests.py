@@ -25,7 +25,7 @@ VIT_B_8 = {
     "matrix_entries": [12 * 768**2] * 12,
 }
 JOB = {"model": "tiny", "dataset": "pictures", "split": "test", "layer": "02", "part": "000"}
-RULES = ("pixels", "layer", "moments", "concatenated", "spectra", "correlation_matrix", "cluster_table")
+RULES = ("pixels", "layer", "moments", "concatenated", "spectra", "correlation_matrix", "cluster_table", "claims_table")
 # Tables that grow with the samples or the square of the tokens; so does one figure.
 GROWING = ("statistic_table", "correlation_table")
 

@@ -29,7 +29,7 @@ SPECTRA_ERRORS = "tokengeometry/geometry/uncertainty/spectra.py"
 ZARR_STORE = "tokengeometry/storage/zarr_store.py"
 BRANCH = {"model": "tiny", "dataset": "pictures", "split": "test"}
 LAYERS, PARTS = ["00", "01", "02"], ["000", "001"]
-FIGURES = ["alpha", "clusters", "correlation", "eigenspectrum"]
+FIGURES = ["alpha", "claims", "clusters", "correlation", "eigenspectrum"]
 ACROSS = {("draw_all_branches", ())}
 
 
@@ -79,10 +79,13 @@ def of_statistic(branch, table):
 
 # The bands of all trajectories are the clusters'.
 DRAWN_BY_CLUSTER = {job("draw_statistic", **BRANCH, statistic=table) for table in ("rankme", "token_norm")}
-CLUSTERED = of(BRANCH, "cluster_table", "alpha_means_table") | DRAWN_BY_CLUSTER | drawn(BRANCH, "alpha", "clusters")
+CLAIMS = of(BRANCH, "claims_table") | drawn(BRANCH, "claims")
+CLUSTERED = (
+    of(BRANCH, "cluster_table", "alpha_means_table") | DRAWN_BY_CLUSTER | drawn(BRANCH, "alpha", "clusters") | CLAIMS
+)
 OTHERS = of_statistic(BRANCH, "rankme") | of_statistic(BRANCH, "token_norm")
 FITTED = of(BRANCH, "alpha_table") | CLUSTERED
-CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "correlation") | ACROSS
+CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "correlation") | ACROSS | CLAIMS
 SUMMARIES = FITTED | OTHERS | CORRELATED
 CONCATENATED = {job(rule, **BRANCH, layer=layer) for rule in ("concatenated", "spectra") for layer in LAYERS}
 LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum")
@@ -90,7 +93,7 @@ LATER = SUMMARIES | drawn(BRANCH, "eigenspectrum")
 
 def summaries(branch):
     """All tables and figures of a branch, and the figures across branches."""
-    tables = of(branch, "alpha_table", "alpha_means_table", "correlation_table", "cluster_table")
+    tables = of(branch, "alpha_table", "alpha_means_table", "correlation_table", "cluster_table", "claims_table")
     others = of_statistic(branch, "rankme") | of_statistic(branch, "token_norm")
     return tables | others | drawn(branch, *FIGURES) | ACROSS
 
@@ -121,7 +124,9 @@ def configured(workflow, config):
 
 
 TRAIN = BRANCH | {"split": "train"}
-COMPARED = {job(rule, model="tiny", dataset="pictures") for rule in ("train_test_table", "draw_train_test")}
+COMPARED = {
+    job(rule, model="tiny", dataset="pictures") for rule in ("train_test_table", "claims_of_splits", "draw_train_test")
+}
 PHOTOS = BRANCH | {"dataset": "photos"}
 SECOND = BRANCH | {"model": "second"}
 A_SPLIT = {"arguments": {"root": "pictures"}}
@@ -138,6 +143,11 @@ CHANGES = {
     "fit weights": ({"fit.weights": "uniform"}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "fit min_ranks": ({"fit.min_ranks": 7}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "images in folds": ({"uncertainty.images": 15}, folded(BRANCH, LAYERS) | FITTED | CORRELATED),
+    "margin of claims": ({"uncertainty.margin": 0.1}, CLAIMS),
+    "a statistic beside a claim": (
+        {"statistics": [*SMALL["statistics"], "participation_ratio"]},
+        of_statistic(BRANCH, "participation_ratio") | CLAIMS,
+    ),
     # The Gram matrix of the samples is not kept, and the spectra take over what is made of it.
     "folds": (
         {"uncertainty.folds": 4},
@@ -336,6 +346,10 @@ CODE = {
         | CORRELATED,
     ),
     "the clustering": ({CLUSTERS: ("n_init=10", "n_init=11")}, CLUSTERED),
+    "a claim": (
+        {"tokengeometry/geometry/claims/places.py": ("PERMUTATIONS = 999", "PERMUTATIONS = 998")},
+        CLAIMS,
+    ),
     "the moments": (
         {MOMENTS: ("offset = self.total", "offset = 1 * self.total")},
         moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS, concatenated=False) | LATER,

@@ -90,6 +90,7 @@ def test_every_column_of_every_table_is_explained(finished, rng):
     tables = {
         "correlation.csv": read(finished.branch / "correlation.csv"),
         "clusters.csv": read(finished.branch / "clusters.csv"),
+        "claims.csv": read(finished.branch / "claims.csv"),
         "summary.csv": train_test_table(alpha, alpha),
     }
     for name, table in tables.items():

@@ -113,6 +113,7 @@ def test_every_figure_is_there_as_png_and_svg_that_say_what_it_is_of(finished):
     assert names == {
         "alpha_maps",
         "alpha_trajectories",
+        "claims",
         "clusters_embedding",
         "clusters_map",
         "correlation_matrices",
@@ -121,7 +122,7 @@ def test_every_figure_is_there_as_png_and_svg_that_say_what_it_is_of(finished):
         *(f"{table}_{kind}" for table in ("rankme", "token_norm") for kind in ("maps", "trajectories")),
     }
     figures = [*(finished.branch / "figures").iterdir(), *finished.path("figures").iterdir()]
-    assert len(figures) == 24
+    assert len(figures) == 26
     for figure in figures:
         of = "tiny · pictures test (N = 24 images)"
         if figure.suffix == ".png":

@@ -56,7 +56,7 @@ def halves(alphas):
     moves : array, (token, layer), or None
         The mean of ψ over every other image of the folds.
     doubt : str
-        Why there are none.
+        Why there are none, or not to be trusted; or nothing.
     """
     spatial = np.flatnonzero(alphas.tokens.kind == "spatial")
     tokens, layers = complete_trajectories(alphas.alpha[spatial])
@@ -67,7 +67,7 @@ def halves(alphas):
     moves = np.stack([alphas.influence[tokens, layer, ::2].mean(axis=1, dtype=np.float64) for layer in layers], axis=1)
     if not np.isfinite(moves).all():
         return points, None, "some trajectories have no folds"
-    return points, moves, ""
+    return points, moves, alphas.doubt(tokens, layers)
 
 
 def in_rows(verdicts):

@@ -76,8 +76,8 @@ def sweep(points, most, seed):
 def gap(spread, nulls):
     """The gap statistic (Tibshirani, Walther & Hastie 2001) and its k.
 
-    The first gap that is followed by a smaller one would be that of a single cluster where three lie at equal
-    distances. So k is the smallest within an error of the largest gap (Dudoit & Fridlyand 2002).
+    There are two rules for k. They differ where k + 1 clusters explain little more than k, but k + 2 do: three groups
+    at equal distances are one by the first rule, and clusters in clusters are many by the second.
 
     Parameters
     ----------
@@ -89,13 +89,15 @@ def gap(spread, nulls):
     Returns
     -------
     gaps, errors : array, (k,)
-    k : int
-        From 1.
+    first, largest : int
+        The smallest k whose gap is at least that of k + 1 less its error, of Tibshirani and colleagues; and the
+        smallest whose gap is at least the largest less its error (Dudoit & Fridlyand 2002).
     """
     gaps = nulls.mean(axis=0) - spread
     errors = nulls.std(axis=0) * np.sqrt(1 + 1 / len(nulls))
-    largest = np.argmax(gaps)
-    return gaps, errors, int(np.argmax(gaps >= gaps[largest] - errors[largest])) + 1
+    stops = np.append(gaps[:-1] >= gaps[1:] - errors[1:], True)
+    best = np.argmax(gaps)
+    return gaps, errors, int(np.argmax(stops)) + 1, int(np.argmax(gaps >= gaps[best] - errors[best])) + 1
 
 
 def cut_by_mean(points, labels):
@@ -182,7 +184,7 @@ def of_trajectories(points, moves, settings, doubt=""):
     settings : dict
         The configuration's `clusters`.
     doubt : str
-        Why there are no moves, or nothing.
+        Why there are no moves, or why they are not to be trusted; or nothing.
 
     Returns
     -------
@@ -238,16 +240,19 @@ def _numbers(found, nulls, count):
             p=p,
             reference=reference,
         )
-        gaps, _, best = gap(found.spread[space], np.stack([its.spread[space] for its in nulls]))
+        gaps, _, first, largest = gap(found.spread[space], np.stack([its.spread[space] for its in nulls]))
         p, _ = against(-found.spread[space][count - 1], [-its.spread[space][count - 1] for its in nulls])
-        verdict = beyond_null(p, 1 / (1 + NULLS)) if best == count else FAILS
+        verdict = beyond_null(p, 1 / (1 + NULLS)) if count in (first, largest) else FAILS
+        why = f"{first} by the first gap that is not passed, {largest} by the largest; the gap of 1 is {gaps[0]:.3f}"
+        if verdict == HOLDS and first != largest:
+            verdict = UNTOLD
         yield Verdict(
             f"6{b}",
             f"There are {count} clusters {where}, by the gap statistic",
             f"number of clusters by the gap statistic, {where}; p is of the gap of {count}; {NULL}",
             verdict,
-            f"the gap is {gaps[0]:.3f} for one cluster, {gaps[count - 1]:.3f} for {count}",
-            float(best),
+            f"{why}, of {count} {gaps[count - 1]:.3f}",
+            float(first),
             p=p,
             reference=float(count),
         )
@@ -272,6 +277,8 @@ def _agreements(found, nulls, doubt):
         estimate = float(found.agreement[key])
         p, reference = against(estimate, [its.agreement[key] for its in nulls])
         verdict, why = beyond_null(p, 1 / (1 + NULLS)), _below(reference)
+        if key == "halves" and doubt:
+            verdict, why = UNTOLD, doubt
         if verdict == FAILS and reference >= 1 - 1e-9:
             verdict, why = UNTOLD, f"the null reaches 1 too often to be passed; its median is {_median(nulls, key):.3f}"
         numbers = dict(estimate=estimate, p=p, reference=reference)
@@ -285,8 +292,8 @@ def _levels(found, nulls, doubt):
     return Verdict(
         "6h",
         "The clusters are more than levels of the mean α",
-        "adjusted Rand index with a cut of the mean α at the clusters' sizes, beside that of the halves of the images (6f): "
-        "a cut that agrees as well says as much",
+        "adjusted Rand index with a cut of the mean α at the clusters' sizes, beside that of the halves of the images "
+        "(6f): a cut that agrees as well says as much",
         **with_doubt(HOLDS if cut < halves else FAILS, why, doubt),
         estimate=cut,
         reference=halves,
