@@ -88,6 +88,13 @@ def test_spectra_and_correlations_of_merged_parts_are_those_of_all_samples(kept)
     np.testing.assert_allclose(correlation[1:, 1:], np.corrcoef(flat), atol=1e-6)
 
 
+def test_chains_begin_in_the_order_of_their_parts(kept):
+    """Neighbours can be merged early; else nearly all moments may wait."""
+    pattern = r"rule pixels:\n(?:    .*\n)*?    wildcards: .*part=(\d+)\n    priority: (\S+)"
+    jobs = re.findall(pattern, kept.log)
+    assert sorted(jobs) == [(f"{part:03d}", str(1 - part / 5)) for part in range(5)]
+
+
 def test_moments_that_are_not_kept_give_the_same_bytes_also_after_a_run_that_was_cut_short(kept, tmp_path):
     workflow = copied(kept, tmp_path, study(keep=False))
     for kind in ("moments", "spectra", "correlations"):

@@ -13,25 +13,29 @@ SQUARE = 64
 
 
 def length(features):
-    """How many values a matrix of so many rows has in its triangle."""
+    """How many values a triangle has.
+
+    Parameters
+    ----------
+    features : int
+        Rows of the matrix.
+
+    Returns
+    -------
+    int
+    """
     return features * (features + 1) // 2
 
 
-def features_of(values):
-    """How many rows the matrix has whose triangle has so many values.
-
-    Raises
-    ------
-    ValueError
-        If no matrix has.
-    """
+def _features_of(values):
+    """How many rows the matrix has whose triangle has so many values."""
     features = (math.isqrt(8 * values + 1) - 1) // 2
     if length(features) != values:
         raise ValueError(f"{values} values are no triangle of a matrix; one of 384 rows has {length(384)}")
     return features
 
 
-def rows(features):
+def _rows(features):
     """The rows of a triangle: each with its values' place, as pairs (row, slice)."""
     start = 0
     for row in range(features):
@@ -54,7 +58,7 @@ def pack_scatter(matrices):
     """
     features = matrices.shape[-1]
     packed = np.empty((len(matrices), length(features)), matrices.dtype)
-    for row, place in rows(features):
+    for row, place in _rows(features):
         packed[:, place] = matrices[:, row, row:]
     return packed
 
@@ -83,10 +87,10 @@ def unpack_scatter(triangles):
     >>> unpack_scatter(layer["scatter"][0])  # of the first token
     """
     triangles = np.asarray(triangles)
-    features = features_of(triangles.shape[-1])
+    features = _features_of(triangles.shape[-1])
     packed = triangles.reshape(-1, triangles.shape[-1])
     matrices = np.empty((len(packed), features, features), triangles.dtype)
-    for row, place in rows(features):
+    for row, place in _rows(features):
         matrices[:, row, row:] = packed[:, place]
     for matrix in matrices:
         _mirror(matrix)
@@ -114,5 +118,5 @@ def add_outer(triangles, left, right):
     left, right : array, (matrix, feature)
         Of each product, which is symmetric, the values left_i · right_j with i ≤ j are added.
     """
-    for row, place in rows(left.shape[-1]):
+    for row, place in _rows(left.shape[-1]):
         triangles[:, place] += left[:, row, None] * right[:, row:]
