@@ -6,19 +6,22 @@ In: of either split the table of α and, with folds, the spectra's uncertainty. 
 import json
 from pathlib import Path
 
-from tokengeometry.geometry.claims import alphas
-from tokengeometry.geometry.claims.branch import in_rows
-from tokengeometry.geometry.claims.splits import of_splits
-from tokengeometry.model.tokens import token_table
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage.zarr_store import by_layer
-from tokengeometry.tables import read, write
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    from tokengeometry.geometry.claims import alphas
+    from tokengeometry.geometry.claims.splits import of_splits
+    from tokengeometry.geometry.claims.verdicts import in_rows
+    from tokengeometry.model.tokens import token_table
+    from tokengeometry.storage.zarr_store import open_layers
+    from tokengeometry.tables import read, write
 
 with log_to(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
     tokens = token_table(json.loads(Path(inputs.model).read_text()))
     both = (
-        alphas.read(read(*table), tokens, by_layer(spectra), by_layer(uncertainty), **params.fit)
+        alphas.read(read(*table), tokens, open_layers(spectra), open_layers(uncertainty), **params.fit)
         for table, spectra, uncertainty in (
             (inputs.train, inputs.train_spectra, inputs.train_uncertainty),
             (inputs.test, inputs.test_spectra, inputs.test_uncertainty),

@@ -7,17 +7,22 @@ table.
 import json
 from pathlib import Path
 
-from tokengeometry.geometry.claims import alphas
-from tokengeometry.geometry.claims.branch import in_rows, of_branch
-from tokengeometry.model.tokens import token_table
 from tokengeometry.operations.logs import log_to
-from tokengeometry.storage.zarr_store import by_layer
-from tokengeometry.tables import read, write
+from tokengeometry.operations.quick_imports import quick_imports
+
+with quick_imports():
+    import umap  # noqa: F401 (`cluster_trajectories` takes it when it is called)
+    from tokengeometry.geometry.claims import alphas
+    from tokengeometry.geometry.claims.branch import of_branch
+    from tokengeometry.geometry.claims.verdicts import in_rows
+    from tokengeometry.model.tokens import token_table
+    from tokengeometry.storage.zarr_store import open_layers
+    from tokengeometry.tables import read, write
 
 with log_to(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
     model = json.loads(Path(inputs.model).read_text())
-    stores = by_layer(inputs.stores), by_layer(inputs.uncertainty)
+    stores = open_layers(inputs.stores), open_layers(inputs.uncertainty)
     found = of_branch(
         alphas.read(read(inputs.alpha), token_table(model), *stores, **params.fit),
         read(inputs.clusters),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
 
 from tokengeometry.errors import naming
 from tokengeometry.geometry import statistics
@@ -274,6 +273,8 @@ def train_test_table(train, test):
 
 def _corrected(train, test):
     """The columns of `train_test_table` that are of corrected α, by layer."""
+    from scipy.special import ndtr
+
     columns = ["layer", "token", "name", "alpha_corrected", "se"]
     first, second = (its.loc[its.kind.isin(TOKENS) & its.alpha_corrected.notna(), columns] for its in (train, test))
     pairs = first.merge(second.drop(columns="name"), on=["layer", "token"], suffixes=("", "_test"))

@@ -8,7 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 from tokengeometry.geometry.claims import clustering
-from tokengeometry.geometry.claims.branch import halves, in_rows
+from tokengeometry.geometry.claims.branch import halves
+from tokengeometry.geometry.claims.verdicts import in_rows
 from tokengeometry.geometry.clusters import cluster_trajectories
 
 SETTINGS = dict(count=3, neighbors=10, min_dist=0.1, seed=0)

@@ -47,6 +47,17 @@ def test_every_measure_that_is_there_is_judged(measure, letters):
     assert list(found) == [f"8{letter}" for letter in letters]
 
 
+def test_without_folds_or_values_it_says_so():
+    table = pd.DataFrame(
+        {"layer": LAYERS, "mean": VALLEY, "mean_se": np.nan, "cka_mean": np.nan, "cka_mean_se": np.nan}
+    )
+    for doubt, words in (("", "correlation.csv has no"), ("uncertainty.folds is 0", "uncertainty.folds is 0")):
+        found = correlations.of_measures(table, doubt)
+        assert [its.claim for its in found] == ["8a", "8b", "8e", "8f"]
+        assert {its.verdict for its in found} == {"can't be told here"}
+        assert all(its.why.startswith(words) for its in found)
+
+
 def test_two_lines_are_numpys_with_the_errors_of_weights():
     errors = np.linspace(0.01, 0.03, 13)
     (left, left_error), (right, _) = correlations.two_lines(LAYERS, VALLEY, errors, 6)

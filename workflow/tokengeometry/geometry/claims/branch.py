@@ -1,9 +1,9 @@
 """All statements on a branch."""
 
 import numpy as np
-import pandas as pd
 
 from tokengeometry.geometry.claims import clustering, correlations, places, trajectories
+from tokengeometry.geometry.claims.alphas import NO_FOLDS
 from tokengeometry.geometry.clusters import complete_trajectories
 
 
@@ -37,7 +37,7 @@ def of_branch(alphas, clusters, correlation, ratio, grid, settings, margin):
         *places.of_clusters(clusters, grid),
         *clustering.of_trajectories(points, moves, settings, doubt),
         *places.of_corners(alphas, grid),
-        *correlations.of_measures(correlation),
+        *correlations.of_measures(correlation, NO_FOLDS if alphas.influence is None else ""),
     ]
     return sorted(found, key=lambda verdict: verdict.claim)
 
@@ -68,19 +68,3 @@ def halves(alphas):
     if not np.isfinite(moves).all():
         return points, None, "some trajectories have no folds"
     return points, moves, alphas.doubt(tokens, layers)
-
-
-def in_rows(verdicts):
-    """Verdicts as the table has them.
-
-    Parameters
-    ----------
-    verdicts : list of tokengeometry.geometry.claims.verdicts.Verdict
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns claim, statement, statistic, estimate, low, high, p, reference, verdict, why.
-    """
-    columns = ["claim", "statement", "statistic", "estimate", "low", "high", "p", "reference", "verdict", "why"]
-    return pd.DataFrame([vars(verdict) for verdict in verdicts], columns=columns)

@@ -22,13 +22,15 @@ MEASURES = {
 ERRORS_ADDED = "errors of layers count as independent"
 
 
-def of_measures(table):
+def of_measures(table, doubt=""):
     """Claim 8, of every measure that the table has.
 
     Parameters
     ----------
     table : pandas.DataFrame
         `layer`, some of `MEASURES`, and perhaps their standard errors with `_se` at the end.
+    doubt : str
+        Why there are no errors, or nothing.
 
     Returns
     -------
@@ -42,18 +44,20 @@ def of_measures(table):
         its = table[table[measure].notna()]
         layers, values = its.layer.to_numpy(int), its[measure].to_numpy(float)
         errors = its[f"{measure}_se"].to_numpy(float) if f"{measure}_se" in its else np.full(len(its), np.nan)
-        doubt = "" if np.isfinite(errors).all() else f"correlation.csv has no standard error of {measure}"
+        missing = "" if np.isfinite(errors).all() else f"correlation.csv has no standard error of {measure}"
+        if not len(its):
+            missing = f"correlation.csv has no {measure}"
         for claim, statement, judge in (
             (f"8{rise}", f"{words} rises from layer 1 to layer 2", _rises),
             (f"8{valley}", f"{words} is U-shaped from layer 2 on", _is_u),
         ):
-            found.append(judge(claim, statement, measure, layers, values, errors, doubt))
+            found.append(judge(claim, statement, measure, layers, values, errors, doubt or missing))
     return found
 
 
 def _rises(claim, statement, measure, layers, values, errors, doubt):
     if not {1, 2} <= set(layers):
-        return Verdict(claim, statement, "none", UNTOLD, "the study has no layers 1 and 2")
+        return Verdict(claim, statement, "none", UNTOLD, doubt or "the study has no layers 1 and 2")
     first, second = (int(np.flatnonzero(layers == layer)[0]) for layer in (1, 2))
     its = with_error(values[second] - values[first], np.hypot(errors[first], errors[second]))
     why = f"{values[first]:.3f} at layer 1, {values[second]:.3f} at layer 2"
@@ -65,7 +69,7 @@ def _is_u(claim, statement, measure, layers, values, errors, doubt):
     later = layers >= 2
     layers, values, errors = layers[later], values[later], errors[later]
     if len(layers) < 3:
-        return Verdict(claim, statement, "none", UNTOLD, "the study has too few layers from 2 on")
+        return Verdict(claim, statement, "none", UNTOLD, doubt or "the study has too few layers from 2 on")
     bottom = int(np.clip(np.argmin(values), 1, len(layers) - 2))
     times = 2 * (len(layers) - 2)
     fall, rise = (

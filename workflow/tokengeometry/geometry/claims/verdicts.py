@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 
 from tokengeometry.geometry.uncertainty import fits
@@ -236,3 +237,19 @@ def with_doubt(verdict, why, doubt):
         Of `verdict` and `why`.
     """
     return dict(verdict=UNTOLD, why=doubt) if doubt else dict(verdict=verdict, why=why)
+
+
+def in_rows(verdicts):
+    """Verdicts as the table has them.
+
+    Parameters
+    ----------
+    verdicts : list of Verdict
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns claim, statement, statistic, estimate, low, high, p, reference, verdict, why.
+    """
+    columns = ["claim", "statement", "statistic", "estimate", "low", "high", "p", "reference", "verdict", "why"]
+    return pd.DataFrame([vars(verdict) for verdict in verdicts], columns=columns)
