@@ -14,7 +14,7 @@ def alphas(spatial, cls=None, *, error=0.01, images=400, folds=True, doubt="", g
     """A branch of planted α.
 
     `spatial` is (layer,) for all tokens alike, or (token, layer); each number has the standard error `error`, of which
-    tokens share a half. `cls` is (layer,), or there is no CLS.
+    tokens share a half, a half of that at all layers. `cls` is (layer,), or there is no CLS.
     """
     tokens = token_table({"grid": grid, "prefix_tokens": [] if cls is None else ["cls"]})
     spatial = np.broadcast_to(spatial, (grid[0] * grid[1], len(LAYERS))).astype(float)
@@ -23,7 +23,8 @@ def alphas(spatial, cls=None, *, error=0.01, images=400, folds=True, doubt="", g
         values[0, 0] = np.nan
     rng = np.random.default_rng(seed)
     own, shared = rng.normal(size=(*values.shape, images)), rng.normal(size=(1, len(LAYERS), images))
-    psi = (own + shared) / np.sqrt(2)
+    always = rng.normal(size=(1, 1, images))
+    psi = (own + (shared + always) / np.sqrt(2)) / np.sqrt(2)
     psi -= psi.mean(axis=-1, keepdims=True)
     psi *= error * np.sqrt(samples)
     psi[np.isnan(values)] = np.nan

@@ -82,6 +82,13 @@ def test_the_last_layers_interval_is_that_of_a_mean_of_tokens_that_share_images(
     assert (its.high - its.low) / 2 / 1.96 == pytest.approx(error, rel=0.15)
 
 
+def test_what_layers_share_goes_out_of_their_contrast():
+    its = judged(valley(8))["1"]
+    alone = 0.01 * np.sqrt(2 * (0.5 * 0.5 + 0.5 / 64))
+    # A band over twelve layers that share one of them.
+    assert 1.96 < (its.high - its.low) / 2 / alone < 3.2
+
+
 def test_a_layer_that_is_picked_by_its_value_gets_a_wider_interval():
     psi = np.random.default_rng(0).normal(size=(12, 5000))
     picked, alone = simultaneous(np.zeros(12), psi, 5000), interval(0.0, psi[0], 5000)
