@@ -85,7 +85,9 @@ def test_jobs_are_those_of_a_count_by_hand(planned):
             "layer": parts * links,
             "noise": links,
             "moments": parts * layers,
+            "uncertainty": layers,
             "alpha_table": 1,
+            "alpha_means_table": 1,
             "statistic_table": statistics - 1,
             "correlation_table": 1,
             "cluster_table": 1,
@@ -119,7 +121,7 @@ def test_the_plan_is_of_the_whole_study_and_its_disk_that_of_the_stores(finished
         written["layer" if kind == "activations" else kind] += chunk_bytes(store)
         beside = sum(file.stat().st_size for file in store.rglob("*") if file.is_file()) - chunk_bytes(store)
         assert beside < 40_000
-    assert len(written) == 6
+    assert len(written) == 7
     for rule, size in written.items():
         assert found.disk(rule) == size
     # Where all is kept, nothing goes.
@@ -132,7 +134,7 @@ def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(planne
     assert found.disk("pixels") == cost.activation_disk(24, *PIXELS)
     assert found.disk("layer") == 2 * cost.activation_disk(24, *TOKENS)
     assert found.disk("moments") == cost.moments(24, *PIXELS).disk
-    stay = sum(found.rows[BRANCH, rule][2] for rule in ("concatenated", "spectra", "correlation_matrix"))
+    stay = sum(found.rows[BRANCH, rule][2] for rule in ("concatenated", "spectra", "correlation_matrix", "uncertainty"))
     assert found.disk("left at the end", "total") == 1e9 * (stay + found.rows["whole study", "model"][2])
 
 
@@ -183,7 +185,8 @@ def test_direct_mode_keeps_what_is_kept_and_no_activations(planned):
         moments={"keep": False},
     )
     sums = [cost.moments(24, *PIXELS).disk, *[cost.moments(24, *TOKENS).disk] * 2]
-    joint = [cost.concatenated(24, *shape).disk for shape in (PIXELS, TOKENS, TOKENS)]
+    joint = [cost.concatenated(24, *shape, folds=2).disk for shape in (PIXELS, TOKENS, TOKENS)]
+    joint += [cost.uncertainty(16, 2, *shape).disk for shape in (PIXELS, TOKENS, TOKENS)]
     assert found.jobs(BRANCH)["direct"] == 1
     assert found.disk("direct") == sum(sums) + sum(joint)
     stay = sum(found.rows[BRANCH, rule][2] for rule in ("spectra", "correlation_matrix"))

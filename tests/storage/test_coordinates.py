@@ -16,10 +16,15 @@ ALONG = {
     "other_token": {"other_token", "other_name"},
     "rank": {"rank"},
     "concatenated_rank": {"concatenated_rank"},
+    "held_out_rank": {"held_out_rank"},
+    "measure": {"measure"},
+    "pairs": {"pairs"},
 }
 STORES = {
     "activations": {"sample", "token", "feature"},
     "moments": {"sample", "token", "other_token", "feature", "other_feature", "feature_pair"},
+    "concatenated.zarr": {"rank", "held_out_rank", "sample", "band"},
+    "uncertainty": {"sample", "token", "rank", "band", "measure", "pairs"},
     "spectra": {"sample", "token", "feature", "rank", "concatenated_rank"},
     "correlations": {"token", "other_token"},
 }
@@ -39,7 +44,7 @@ def test_xarray_finds_the_coordinates_of_every_dimension(finished):
     for path in stores(finished):
         data = xarray.open_zarr(path)
         named = path.relative_to(finished.branch).parts[0]
-        expected = {"rank"} if path.name == "concatenated.zarr" else STORES[named]
+        expected = STORES.get(path.name, STORES[named])
         assert set(data.sizes) == expected, path
         assert set(data.coords) == {"layer"}.union(*(ALONG.get(dimension, set()) for dimension in expected)), path
         assert int(data.layer) == int(data.attrs["layer"])

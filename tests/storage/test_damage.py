@@ -93,7 +93,7 @@ def test_a_file_that_is_missing_or_of_another_length_is_refused(store, harm):
 
 def test_verify_lists_every_damaged_store_and_fails(finished, tmp_path):
     workflow = Workflow(finished.copy(tmp_path / "study"), SMALL)
-    assert re.search(r"^21 stores are whole$", workflow.run("verify").stdout, re.MULTILINE)
+    assert re.search(r"^24 stores are whole$", workflow.run("verify").stdout, re.MULTILINE)
 
     flipped, cut, gone = (workflow.branch / STORES[name] for name in ("moments", "spectra", "activations"))
     for path, change in ((flipped, lambda b: b[:50] + bytes([b[50] ^ 1]) + b[51:]), (cut, lambda b: b[:-1])):
@@ -105,5 +105,5 @@ def test_verify_lists_every_damaged_store_and_fails(finished, tmp_path):
     assert process.returncode != 0
     listed = re.findall(r"^ *(\S+\.zarr) is damaged \(.*\); delete it and run again", process.stdout, re.MULTILINE)
     assert sorted(listed) == sorted(str(path.relative_to(workflow.directory)) for path in (flipped, cut, gone))
-    assert "error: 3 of 21 stores are damaged" in process.stdout
+    assert "error: 3 of 24 stores are damaged" in process.stdout
     assert "Traceback" not in process.stdout

@@ -36,8 +36,9 @@ def flip(array):
 
 def test_the_tree_has_every_table_and_store(finished, tree):
     tables = {path.stem for path in finished.branch.glob("*.csv")}
-    assert tables == {"alpha", "rankme", "token_norm", "correlation", "clusters"}
-    assert set(tree[BRANCH].children) == tables | {"spectra", "correlations", "activations", "moments"}
+    made = {"alpha", "alpha_means", "fit_ranges", "rankme", "token_norm", "correlation", "clusters", "claims"}
+    assert tables == made
+    assert set(tree[BRANCH].children) == tables | {"spectra", "correlations", "uncertainty", "activations", "moments"}
     assert {path.rpartition("/")[0] for path in tree.groups if path.count("/") == 5} == {
         f"/{BRANCH}/activations",
         f"/{BRANCH}/moments",
@@ -66,7 +67,7 @@ def test_statistics_are_those_of_the_tables(finished, tree, name):
             if found.dtype.kind == "f":
                 np.testing.assert_array_equal(found, value)
             else:
-                assert str(found.values) == ("" if pd.isna(value) else value)
+                assert str(found.values) == ("" if pd.isna(value) else str(value))
             seen += 1
     assert seen == len(table) * len(columns)
     # Layer 0 has no CLS.

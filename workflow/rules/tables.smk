@@ -54,6 +54,9 @@ rule alpha_table:
     priority: 20
     conda:
         "../../envs/environment.yaml"
+    # The images' scores of a layer.
+    resources:
+        **ask("alpha_table"),
     params:
         code=code("alpha_table.py", "power_law"),
         settings=settings_of("power_law"),
@@ -104,6 +107,9 @@ rule alpha_means_table:
     priority: 20
     conda:
         "../../envs/environment.yaml"
+    # The images' scores of a layer.
+    resources:
+        **ask("alpha_means_table"),
     params:
         code=code("alpha_means.py"),
         settings=settings_of("power_law"),

@@ -101,6 +101,8 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case "statistic_table":
             samples = study.samples(job["dataset"], job["split"]) if study.of_moments(job["statistic"]) else 0
             return norms(samples, layer_shape(model, 1)[0])
+        case "alpha_table" | "alpha_means_table":
+            return errors(study.fold_samples(job["dataset"], job["split"]), *layer_shape(model, 1))
         case _ if "layer" not in job and rule not in ("pixels", "direct"):
             return Cost()
     split = job["dataset"], job["split"]
@@ -347,7 +349,7 @@ def uncertainty(samples, folds, tokens, features, threads=1):
     store = _folded_bytes((tokens,), samples, features) + array_bytes((tokens, features), "float64")
     store += 2 * (_folded_bytes((), samples, features) + array_bytes((features,), "float64"))
     store += 2 * array_bytes((len(MEASURES), len(KINDS)), "float64")
-    memory = PROCESS_BYTES + _folding_bytes(samples, tokens, features, threads) + store
+    memory = LIGHT_PROCESS_BYTES + _folding_bytes(samples, tokens, features, threads) + store
     products = 6 * samples * features**2 + (12 + 14 * folds) * features**3
     return Cost(memory, (store,), (tokens + 1) * products)
 
@@ -384,6 +386,12 @@ def matrices(layers, tokens):
 def norms(samples, tokens):
     """Of a table of the norms of so many samples: of the parts and merged, in float64, sorted for quantiles."""
     return Cost(LIGHT_PROCESS_BYTES + 7 * 4 * samples * tokens)
+
+
+def errors(samples, tokens, features):
+    """Of a table of α with errors, from the scores of so many images: of a layer, as stored and twice in float32."""
+    scores = samples * tokens * (len(rank_bands(features)) - 1)
+    return Cost(LIGHT_PROCESS_BYTES + 12 * scores + 24 * samples * tokens)
 
 
 def claimed(study, job, split):
