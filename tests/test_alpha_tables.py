@@ -119,3 +119,15 @@ def test_every_range_is_fitted_as_the_study_fits_its_own(tables, finished):
         assert own[column] == pytest.approx(alpha[column][2, "pooled"], rel=1e-9)
     # Of influences in float32.
     assert own.se == pytest.approx(alpha.se[2, "pooled"], rel=1e-3)
+
+
+def test_errors_of_similarity_are_of_all_images_but_those_of_cka(finished):
+    table = pd.read_csv(finished.branch / "correlation.csv").set_index("layer")
+    for layer in (0, 1, 2):
+        store = zarr_store.open_store(finished.branch / f"uncertainty/layer_{layer:02d}.zarr")
+        value, error = store["similarity"][:], store["similarity_error"][:]
+        row = table.loc[layer]
+        assert row.mean_se == pytest.approx(error[0, 0] * np.sqrt(M / N), rel=1e-12)
+        assert row.centred_mean_spatial == pytest.approx(value[1, 1], rel=1e-12)
+        assert row.cka_mean_se == pytest.approx(error[2, 0], rel=1e-12)
+        assert row.cosine_mean_se == pytest.approx(error[3, 0] * np.sqrt(M / N), rel=1e-12)

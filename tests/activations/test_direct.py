@@ -100,8 +100,13 @@ def test_only_what_a_change_outdates_is_made_again(directly):
             directly.configure(config())
 
     later = {"spectra", "correlation_matrix", "alpha_table", "statistic_table", "correlation_table", "cluster_table"}
-    later |= {"claims_table"}
-    assert rules(fit=SMALL["fit"] | {"ranks": [3, 15]}) == {"alpha_table", "cluster_table", "claims_table"}
+    later |= {"alpha_means_table", "claims_table"}
+    assert rules(fit=SMALL["fit"] | {"ranks": [3, 15]}) == {
+        "alpha_table",
+        "alpha_means_table",
+        "cluster_table",
+        "claims_table",
+    }
     assert rules(samples=28) == later | {"direct_next_tiny"}
     assert rules(seed=4) == later | {"direct_first_tiny", "direct_next_tiny"}
     assert rules(images=SMALL["images"] | {"crop": "none"}) == later | {"direct_first_tiny", "direct_next_tiny"}

@@ -112,7 +112,7 @@ def test_a_full_part_is_left_alone_when_the_samples_grow(uninterrupted):
     # concatenated_samples stays 16: its spectrum is of the first part alone.
     assert {rule for rule, _ in planned if not rule.startswith("draw")} == {
         *("pixels", "layer", "moments", "spectra", "correlation_matrix"),
-        *("alpha_table", "statistic_table", "correlation_table", "cluster_table", "claims_table"),
+        *("alpha_table", "alpha_means_table", "statistic_table", "correlation_table", "cluster_table", "claims_table"),
     }
 
 

@@ -164,10 +164,6 @@ def joint_samples(wildcards):
     return study.concatenated(wildcards.dataset, wildcards.split)
 
 
-def all_samples(wildcards):
-    return study.samples(wildcards.dataset, wildcards.split)
-
-
 def fold_samples(wildcards):
     return study.fold_samples(wildcards.dataset, wildcards.split)
 

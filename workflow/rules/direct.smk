@@ -65,7 +65,6 @@ for model, first in product(config["models"], (True, False)):
             joint=joint_samples if first else 0,
             folds=study.folds,
             fold_samples=fold_samples if first else 0,
-            all_samples=all_samples if first else 0,
             measured=measured_samples if first else 0,
         script:
             "../scripts/direct.py"

@@ -67,7 +67,6 @@ rule uncertainty:
     params:
         code=code("uncertainty.py"),
         samples=fold_samples,
-        all_samples=all_samples,
         folds=study.folds,
     script:
         "../scripts/uncertainty.py"

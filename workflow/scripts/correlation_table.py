@@ -17,7 +17,8 @@ with log_to(snakemake.log[0]):
     stores, uncertainty = map(zarr_store.open_layers, (snakemake.input.stores, snakemake.input.uncertainty))
     model = json.loads(Path(snakemake.input.model).read_text())
     matrices = {layer: store["correlation"][:] for layer, store in stores.items()}
-    table = correlation_table(matrices, model, uncertainty)
+    samples = {store.attributes["samples"] for store in stores.values()}
+    table = correlation_table(matrices, model, uncertainty, *samples)
     for row in table[table.undefined_tokens > 0].itertuples():
         print(f"layer {row.layer}: {row.undefined_tokens} tokens are constant; their correlation is undefined")
     write(snakemake.output.table, table)

@@ -33,7 +33,6 @@ with log_to(snakemake.log[0]):
         joint=params.joint,
         folds=params.folds,
         fold_samples=params.fold_samples,
-        count=params.all_samples,
         measured=params.measured,
         device=devices.prepare(compute["device"], snakemake.threads),
         batch_size=compute["batch_size"],

@@ -26,7 +26,6 @@ with log_to(snakemake.log[0]):
             samples,
             params.folds,
             model["prefix_tokens"] if int(snakemake.wildcards.layer) else [],
-            count=params.all_samples,
             dtypes=[parts[0].attributes["compute_dtype"], str(samples.dtype)],
             threads=snakemake.threads,
         ),

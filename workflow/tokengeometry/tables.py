@@ -176,7 +176,7 @@ def cluster_table(alpha, clusters):
     )
 
 
-def correlation_table(matrices, model, uncertainty=None):
+def correlation_table(matrices, model, uncertainty=None, samples=None):
     """Mean correlations, layer by layer.
 
     Parameters
@@ -187,6 +187,8 @@ def correlation_table(matrices, model, uncertainty=None):
         The content of `model.json`.
     uncertainty : dict of int to open store, optional
         By layer, `uncertainty/layer_….zarr`.
+    samples : int, optional
+        N; needed with `uncertainty`, whose errors are of the images in folds.
 
     Returns
     -------
@@ -204,6 +206,9 @@ def correlation_table(matrices, model, uncertainty=None):
         value, error = np.full((2, len(MEASURES), len(KINDS)), np.nan)
         if uncertainty:
             value, error = (uncertainty[layer][name][:] for name in ("similarity", "similarity_error"))
+            # That of CKA is of the images it takes.
+            scaled = np.array([measure != "cka" for measure in MEASURES])
+            error[scaled] *= np.sqrt(uncertainty[layer].attributes["samples"] / samples)
         for measure, values, errors in zip(MEASURES, value, error, strict=True):
             # Correlation itself is of all images.
             prefix = "" if measure == "correlation" else f"{measure}_"

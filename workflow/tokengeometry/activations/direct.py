@@ -58,7 +58,6 @@ def write_part(
     joint,
     folds,
     fold_samples,
-    count,
     measured,
     device,
     batch_size,
@@ -87,8 +86,6 @@ def write_part(
         The first so many samples make the concatenated spectra; 0 is none.
     folds, fold_samples : int
         The first so many samples are dealt into so many folds; 0 is none.
-    count : int
-        Samples of all parts.
     measured : int
         The first so many samples go through the model in float32 too, to measure the noise of `precision`; 0 is none.
     device : torch.device
@@ -123,7 +120,7 @@ def write_part(
 
     def doubts(layer, its):
         prefix_tokens = model["prefix_tokens"] if layer else []
-        return layers_of_images.of_layer(its, folds, prefix_tokens, count=count, dtypes=dtypes(layer), threads=threads)
+        return layers_of_images.of_layer(its, folds, prefix_tokens, dtypes=dtypes(layer), threads=threads)
 
     def write(layer, its_moments, spectrum, differences, found):
         index, attributes = layers.index(layer), stores.attributes | {"layer": f"{layer:02d}"}

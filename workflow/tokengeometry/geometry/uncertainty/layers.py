@@ -19,13 +19,14 @@ class Layer:
     spectra : dict of str to tokengeometry.geometry.uncertainty.spectra.Folded
         Of "token", "averaged" and "pooled".
     similarity : tokengeometry.geometry.uncertainty.similarity.Similarity
+        With errors of so many images as were taken.
     """
 
     spectra: dict
     similarity: Similarity
 
 
-def of_layer(samples, folds, prefix_tokens, *, count, dtypes, threads=1):
+def of_layer(samples, folds, prefix_tokens, *, dtypes, threads=1):
     """Take a layer's first images apart.
 
     Parameters
@@ -36,8 +37,6 @@ def of_layer(samples, folds, prefix_tokens, *, count, dtypes, threads=1):
         For spectra.
     prefix_tokens : sequence of str
         Names of the tokens before the spatial ones.
-    count : int
-        N, the images of the study.
     dtypes : iterable of str
         Of the computation and of the stored activations.
     threads : int
@@ -49,5 +48,5 @@ def of_layer(samples, folds, prefix_tokens, *, count, dtypes, threads=1):
     first = np.asarray(samples[: batch_rows(*samples.shape[1:])]).astype(np.float32, copy=False)
     floor = rounding_variance(np.einsum("ntd,ntd->t", first, first) / (len(first) * first.shape[2]), dtypes)
     del first
-    alike = similarity.of_layer(samples, prefix_tokens, count=count, floor=floor, threads=threads)
+    alike = similarity.of_layer(samples, prefix_tokens, count=samples.shape[0], floor=floor, threads=threads)
     return Layer(spectra.of_layer(samples, folds, threads=threads), alike)
