@@ -152,7 +152,7 @@ def analyse(chain, count, **options):
 
 def test_slabs_and_groups_find_what_one_forward_pass_finds(chain, monkeypatch):
     monkeypatch.setattr(moments, "batch_rows", lambda *_: 5)
-    folding = dict(joint=9, folds=2, fold_samples=8)
+    folding = dict(joint=9, folds=2, doubts=lambda layer, its: of_layer(its, 2), doubted=8)
     whole, asked, images = analyse(chain, 22, size=(22, 1), **folding)
     assert asked == [(0, 22)]
     pieces, asked, _ = analyse(chain, 22, size=(10, 2), **folding)
@@ -219,7 +219,7 @@ def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain
         summed.append(len(written))
         add(self, batch)
 
-    def write(layer, its_moments, joint, _):
+    def write(layer, its_moments, joint, *_):
         assert layer not in beside or computed[beside[layer]].wait(10)
         time.sleep(0.3)  # in which the sums would begin
         written.append((layer, its_moments.count, joint is not None))
@@ -291,7 +291,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tokengeometry.activations import in_memory
 from tokengeometry.geometry import moments
 from tokengeometry.operations import cost
-from tokengeometry.geometry.uncertainty.spectra import of_layer
+from tokengeometry.geometry.uncertainty.layers import of_layer
 from tokengeometry.model.token_chain import TokenChain, describe
 torch.set_num_threads(1)
 samples, layers = 400, [0, 1, 2]
@@ -302,12 +302,13 @@ def images(start, stop):
     for first in range(start, stop, 10):
         yield torch.randn(10, 256, 588)
 
-def write(layer, its_moments, joint, _):
+def write(layer, its_moments, joint, *_):
     moments.write(f"{sys.argv[1]}/{layer}.zarr", its_moments, dtypes=["float32"])
 
 place = dict(device=torch.device("cpu"), sums_device="cpu", threads=2, workers=2)
 in_memory.analyse_writing(
-    write, images, TokenChain(network), layers, np.arange(samples), size=(samples, 3), joint=samples, **place
+    write, images, TokenChain(network), layers, np.arange(samples), size=(samples, 3), joint=samples, folds=2,
+    doubts=lambda layer, its: of_layer(its, 2, [], dtypes=["float32"], threads=2), doubted=samples, **place
 )
 print(cost.direct_memory(describe(network, ""), layers, 64, samples, samples, 0, 2))
 """
