@@ -95,6 +95,8 @@ def test_every_column_of_every_table_is_explained(finished, rng):
     }
     for name, table in tables.items():
         assert documented(section("docs/tables.md", f"`{name}`")) == set(table.columns), name
+    means = {name: set(read(finished.branch / name).columns) for name in ("alpha_means.csv", "fit_ranges.csv")}
+    assert documented(section("docs/tables.md", "`alpha_means.csv` and `fit_ranges.csv`")) == set.union(*means.values())
     columns = set(alpha.columns) | set(read(finished.branch / "token_norm.csv").columns)
     for name in statistics.names():
         if name != "power_law" and hasattr(statistics.load(name), "of_spectrum"):
