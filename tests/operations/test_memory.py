@@ -118,7 +118,7 @@ def test_peak_memory_of_spectra_does_not_grow_with_the_parts(tmp_path):
         store.write("gram", np.eye(tokens), ("token", "other_token"))
         store.write("averaged", scatter[0] / tokens, ("feature", "other_feature"))
         store.write("norms", np.ones((1000, tokens), np.float32), ("sample", "token"))
-    with zarr_store.create(tmp_path / "concatenated.zarr", samples=1000) as store:
+    with zarr_store.create(tmp_path / "concatenated.zarr", samples=1000, gram_products="float32") as store:
         store.write("eigenvalues", np.arange(1000.0)[::-1], ("rank",))
         store.write("floor", np.full(1000, 1e-12), ("rank",))
     peaks = [peak("spectra", tmp_path, tmp_path / f"{parts}.zarr", parts=parts) for parts in (few, many)]

@@ -1,10 +1,7 @@
 # Tables of a branch over all its layers, and of a data set's two splits.
 rule alpha:
     input:
-        every_branch(
-            "<results>/{model}/{dataset}/{split}/alpha.csv",
-            "<results>/{model}/{dataset}/{split}/alpha_means.csv",
-        ),
+        every_branch("<results>/{model}/{dataset}/{split}/alpha.csv"),
 
 
 rule statistics:
@@ -24,7 +21,10 @@ rule correlations:
 
 rule clusters:
     input:
-        every_branch("<results>/{model}/{dataset}/{split}/clusters.csv"),
+        every_branch(
+            "<results>/{model}/{dataset}/{split}/clusters.csv",
+            "<results>/{model}/{dataset}/{split}/alpha_means.csv",
+        ),
 
 
 rule summaries:

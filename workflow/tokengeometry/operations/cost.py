@@ -32,7 +32,9 @@ CHECKSUM_BYTES = 4
 PROCESS_BYTES = 3 * 2**28
 # Python with numpy, pandas, zarr and matplotlib, but without torch.
 LIGHT_PROCESS_BYTES = 5 * 2**25
-# The same with umap.
+# Python with numpy and zarr.
+NUMPY_PROCESS_BYTES = 3 * 2**25
+# That of figures, with umap.
 CLUSTERS_BYTES = 2**29
 # Of an image that a thread decodes: five megapixels and their copy.
 IMAGE_BYTES = 2**25
@@ -286,7 +288,7 @@ def merged_moments(samples, tokens, features):
     """
     arrays = 8 * (6 * tokens**2 + 8 * tokens * features + 4 * features**2) + 5 * samples * tokens
     store = moment_disk(samples, tokens, features)
-    memory = LIGHT_PROCESS_BYTES + 2 * CHUNK_BYTES + arrays
+    memory = NUMPY_PROCESS_BYTES + 2 * CHUNK_BYTES + arrays
     return Cost(memory, (store,), 3 * tokens * triangles.length(features))
 
 
@@ -341,7 +343,7 @@ def _folding_bytes(samples, tokens, features, threads):
     images = min(samples, CKA_IMAGES)
     # Gram matrices of folds and of the images, of those half; a block of tokens; and sums of both.
     alike = min(4 * images * tokens * features, BLOCK_BYTES // 2) + 2 * tokens * images**2
-    return max(scores, alike + 4 * FOLDS * 8 * tokens**2 + 2 * BATCH_BYTES)
+    return max(scores, alike + 4 * FOLDS * 8 * tokens**2 + 2 * min(BATCH_BYTES, 4 * samples * tokens * features))
 
 
 def uncertainty(samples, folds, tokens, features, threads=1):

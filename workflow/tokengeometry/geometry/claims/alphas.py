@@ -60,7 +60,17 @@ class Alphas:
         return values, np.stack([self.influence[tokens, layer].mean(axis=0, dtype=np.float64) for layer in layers])
 
     def doubt(self, tokens, layers):
-        """The first doubt about some tokens at some layers, or nothing."""
+        """The first doubt about some tokens at some layers, or nothing.
+
+        Parameters
+        ----------
+        tokens, layers : array of int
+            Positions.
+
+        Returns
+        -------
+        str
+        """
         found = self.doubts[np.ix_(tokens, layers)].ravel()
         return next((its for its in found if its), "")
 

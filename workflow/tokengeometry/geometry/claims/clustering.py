@@ -119,7 +119,16 @@ def cut_by_mean(points, labels):
 
 
 def first_axis(points):
-    """The share of the variance on the first principal axis, of points (point, feature)."""
+    """The share of the variance on the first principal axis.
+
+    Parameters
+    ----------
+    points : array, (point, feature)
+
+    Returns
+    -------
+    float
+    """
     values = np.linalg.svd(points - points.mean(axis=0), compute_uv=False) ** 2
     return float(values[0] / values.sum())
 

@@ -160,7 +160,17 @@ def of_clusters(clusters, grid):
 
 
 def corner_cells(grid):
-    """Which cells are corners, (row, column), bool."""
+    """Which cells are corners.
+
+    Parameters
+    ----------
+    grid : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    array of bool, (row, column)
+    """
     size = 2 if min(grid) >= LARGE else 1
     row, column = (np.minimum(index, length - 1 - index) for index, length in zip(np.indices(grid), grid, strict=True))
     return (row < size) & (column < size)
