@@ -338,11 +338,14 @@ CODE = {
     ),
     "the means of correlations": (
         {"tokengeometry/geometry/correlation.py": ("defined = values[~", "defined = +values[~")},
-        CORRELATED,
+        # The jackknife takes them too.
+        folded(BRANCH, LAYERS) | FITTED | CORRELATED,
     ),
     "Pearson's correlation": (
-        {"tokengeometry/geometry/correlation.py": ("np.clip(correlation, -1, 1)", "np.clip(correlation, -1.0, 1.0)")},
+        {"tokengeometry/geometry/correlation.py": ("scale[None, :], -1, 1)", "scale[None, :], -1.0, 1.0)")},
         {job("correlation_matrix", **BRANCH, layer=layer) for layer in LAYERS}
+        | folded(BRANCH, LAYERS)
+        | FITTED
         | CORRELATED,
     ),
     "the clustering": ({CLUSTERS: ("n_init=10", "n_init=11")}, CLUSTERED),
@@ -356,8 +359,9 @@ CODE = {
     ),
     "the merge of moments": (
         {MOMENTS: ("count = self.count + other.count", "count = other.count + self.count")},
-        # A class counts as a whole, and the first moments are made with it.
-        moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS, concatenated=False) | LATER,
+        # A class counts as a whole, and the first moments are made with it. What imports its module counts a class there
+        # that is made of it.
+        moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS) | folded(BRANCH, LAYERS) | LATER,
     ),
     "the concatenated spectrum": (
         {"tokengeometry/geometry/concatenated.py": ("row_mean = gram.mean(0)", "row_mean = 1 * gram.mean(0)")},
@@ -368,7 +372,7 @@ CODE = {
     ),
     "the held-out variances": (
         {SPECTRA_ERRORS: ("return found / len(folds)", "return found / +len(folds)")},
-        folded(BRANCH, LAYERS) | CONCATENATED | LATER,
+        folded(BRANCH, LAYERS) | FITTED | CORRELATED,
     ),
     "the standard errors": (
         {"tokengeometry/geometry/uncertainty/fits.py": ("np.sqrt(samples)", "np.sqrt(+samples)")},
@@ -380,7 +384,7 @@ CODE = {
     ),
     "the rounding floor of both": (
         {"tokengeometry/geometry/noise_floor.py": ('"float16": 2.0**-10', '"float16": 2.0**-11')},
-        merged(BRANCH, LAYERS) | LATER,
+        merged(BRANCH, LAYERS) | folded(BRANCH, LAYERS) | LATER,
     ),
     "the noise along eigenvectors": (
         {"tokengeometry/geometry/noise.py": ("shared = np.square(", "shared = +np.square(")},
@@ -424,7 +428,8 @@ CODE = {
     "the condition of an error": (
         {"tokengeometry/operations/devices.py": ("if not available[device]:", "if not +available[device]:")},
         {job("layer", **BRANCH, layer=layer, part=part) for layer in LAYERS[1:] for part in PARTS}
-        | ALL_STATISTICS
+        | moments(BRANCH, LAYERS, PARTS)
+        | merged(BRANCH, LAYERS)
         | LATER,
     ),
     "the weights": (

@@ -137,7 +137,8 @@ def test_results_on_a_read_only_disk_are_named(finished, tmp_path):
     bound = ROOT and not subprocess.run(["mount", "--bind", results, results]).returncode
     if not bound:
         pytest.skip("needs root's right to mount a file system")
-    (workflow.branch / "clusters.csv").unlink()
+    for table in ("clusters", "alpha_means"):
+        (workflow.branch / f"{table}.csv").unlink()
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
         assert "Nothing to be done" in workflow.run("alpha", "correlations").stdout

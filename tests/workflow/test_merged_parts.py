@@ -23,6 +23,7 @@ def study(samples=18, *, keep=True):
     config["figures"]["eigenspectrum"] = {"layer": 0, "token": "0,1"}
     config["fit"] |= {"ranks": [1, 3], "min_ranks": 3}
     config["moments"]["keep"] = keep
+    config["uncertainty"]["images"] = 4
     return config
 
 
