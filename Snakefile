@@ -1,7 +1,7 @@
 # Token geometry of vision transformers: from images and weights to eigenspectra, correlations, clusters.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 
 
 # A study named with --configfile is the whole study; Snakemake would merge it into this one.
@@ -25,6 +25,7 @@ else:
     include: "workflow/rules/direct.smk"
 
 
+include: "workflow/rules/merged.smk"
 include: "workflow/rules/spectra.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/drawing.smk"

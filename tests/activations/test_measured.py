@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from small_study import OFFLINE, SMALL, Workflow
+from tokengeometry import unpack_scatter
 from tokengeometry.model.token_chain import load_chain
 from tokengeometry.operations import cost
 from tokengeometry.storage import zarr_store
@@ -53,7 +54,7 @@ def test_the_floor_of_a_coarse_layer_is_that_of_the_measured_noise(coarse):
     other = zarr_store.open_store(coarse.branch / "moments/layer_02/part_001.zarr")
     for token in (0, 5):
         step = other["mean"][token] - sums["mean"][token]
-        scatter = sums["scatter"][token] + other["scatter"][token] + np.outer(step, step) * 16 * 8 / 24
+        scatter = unpack_scatter(sums["scatter"][token] + other["scatter"][token]) + np.outer(step, step) * 16 * 8 / 24
         vectors = np.linalg.eigh(scatter)[1][:, ::-1]
         noise = np.var(difference[:, token] @ vectors, axis=0, ddof=1)
         below = (noise.sum() - np.cumsum(noise)) / 24

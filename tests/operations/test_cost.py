@@ -58,6 +58,7 @@ def test_no_rule_needs_more_than_8_gib_at_the_papers_size():
         # As on a GPU: the whole batch at once.
         cost.link(model, 1, 10_000, "float32", 128, 8, on_cpu=False),
         cost.moments(10_000, *shape),
+        cost.merged_moments(50_000, *shape),
         cost.concatenated(10_000, *shape),
         cost.spectra(10_000, 10_000, *shape, threads=8),
         cost.correlation_matrix(*shape),

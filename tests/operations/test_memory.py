@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 from small_study import PRINT_PEAK, REPOSITORY
+from tokengeometry.geometry import triangles
 from tokengeometry.operations import cost
 from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.storage import zarr_store
@@ -39,6 +40,11 @@ JOBS = {
         from tokengeometry.geometry import moments
         from tokengeometry.storage import zarr_store
         moments.write(out, moments.accumulate(moments.batches(zarr_store.open_store(source))), dtypes=["float32"])
+    """,
+    "merged_moments": """
+        from tokengeometry.geometry import moments
+        from tokengeometry.storage import zarr_store
+        moments.write_merged(out, [zarr_store.open_store(source)] * 2)
     """,
     "concatenated": """
         from tokengeometry.geometry import concatenated
@@ -82,7 +88,8 @@ def sources(tmp_path_factory):
 def peak(job, source, out, **variables):
     """Peak resident memory of a process that does this job on one thread, in bytes."""
     set_up = [f"{name} = {value!r}" for name, value in {"source": str(source), "out": str(out), **variables}.items()]
-    set_up.append("import torch\ntorch.set_num_threads(1)")
+    if job != "merged_moments":
+        set_up.append("import torch\ntorch.set_num_threads(1)")
     code = "\n".join([*set_up, textwrap.dedent(JOBS[job]), PRINT_PEAK])
     environment = os.environ | ALLOCATOR | {"PYTHONPATH": str(REPOSITORY / "workflow"), "OMP_NUM_THREADS": "1"}
     process = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=False)
@@ -91,7 +98,7 @@ def peak(job, source, out, **variables):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", [job for job in JOBS if job != "spectra"])
+@pytest.mark.parametrize("job", [job for job in JOBS if job not in ("spectra", "merged_moments")])
 def test_peak_memory_does_not_grow_with_the_samples(job, sources, tmp_path):
     def with_samples(samples):
         # Half of the images, for the time that it takes to draw them.
@@ -107,11 +114,11 @@ def test_peak_memory_of_spectra_does_not_grow_with_the_parts(tmp_path):
     scatter = np.broadcast_to(np.diag(np.arange(1.0, features + 1)), (tokens, features, features))
     with zarr_store.create(tmp_path / "moments.zarr", samples=1000, dtypes=["float32"]) as store:
         store.write("mean", np.zeros((tokens, features)), ("token", "feature"))
-        store.write("scatter", scatter, ("token", "feature", "other_feature"))
+        store.write("scatter", triangles.pack_scatter(scatter), ("token", "feature_pair"))
         store.write("gram", np.eye(tokens), ("token", "other_token"))
         store.write("averaged", scatter[0] / tokens, ("feature", "other_feature"))
         store.write("norms", np.ones((1000, tokens), np.float32), ("sample", "token"))
-    with zarr_store.create(tmp_path / "concatenated.zarr", samples=1000) as store:
+    with zarr_store.create(tmp_path / "concatenated.zarr", samples=1000, gram_products="float32") as store:
         store.write("eigenvalues", np.arange(1000.0)[::-1], ("rank",))
         store.write("floor", np.full(1000, 1e-12), ("rank",))
     peaks = [peak("spectra", tmp_path, tmp_path / f"{parts}.zarr", parts=parts) for parts in (few, many)]
@@ -127,6 +134,21 @@ def test_peak_memory_of_sums_is_what_was_planned(tmp_path, rule, shape):
     source = write_activations(tmp_path / "a.zarr", *shape)
     found = peak(rule, source, tmp_path / "out.zarr", joint=shape[0])
     assert 0.5 < found / getattr(cost, rule)(*shape).memory <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(1000, 257, 384), (8000, 300, 200)])
+def test_peak_memory_of_a_merge_is_what_was_planned(tmp_path, shape):
+    samples, tokens, features = shape
+    matrix = np.eye(features)
+    with zarr_store.create(tmp_path / "moments.zarr", samples=samples, dtypes=["float32"] * 2) as store:
+        store.write("mean", np.ones((tokens, features)), ("token", "feature"))
+        store.write("scatter", np.repeat(triangles.pack_scatter(matrix[None]), tokens, 0), ("token", "feature_pair"))
+        store.write("gram", np.eye(tokens), ("token", "other_token"))
+        store.write("averaged", matrix, ("feature", "other_feature"))
+        store.write("norms", np.ones((samples, tokens), np.float32), ("sample", "token"))
+    found = peak("merged_moments", tmp_path / "moments.zarr", tmp_path / "out.zarr")
+    assert 0.5 < found / cost.merged_moments(2 * samples, tokens, features).memory <= 1
 
 
 @pytest.mark.slow

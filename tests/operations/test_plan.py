@@ -95,7 +95,8 @@ def test_jobs_are_those_of_a_count_by_hand(planned):
     groups = {
         "whole study": {"model": 1, "dataset": 3, "figures": 1},
         # 40 and 24 samples, 16 of them a part.
-        "tiny/both/train": of_branch(3),
+        # The two full parts of each layer are merged.
+        "tiny/both/train": of_branch(3) | {"merged_moments": 2},
         "tiny/both/test": of_branch(2),
         "tiny/one/all": of_branch(2),
         "tiny/both": {"train_test_table": 1, "figures": 1},
@@ -143,15 +144,34 @@ def test_moments_of_a_layer_wait_for_its_spectra_and_for_no_table(planned):
 def test_what_waits_for_other_parts_adds_up(planned, joint):
     fit = SMALL["fit"] | {"ranks": [1, 5], "min_ranks": 4}
     found = planned(samples=24, samples_per_part=8, concatenated_samples=joint, fit=fit, **NOT_KEPT | POWER_LAW)
-    # Moments of all parts but the last wait for it.
+    # Those of the first part wait for the second, layer by layer, and merged for the third.
     every_layer = cost.moments(8, *PIXELS).disk + 2 * cost.moments(8, *TOKENS).disk
-    assert found.disk("moments") == 2 * every_layer + cost.moments(8, *PIXELS).disk
+    assert found.disk("moments") == every_layer + cost.moments(8, *PIXELS).disk
+    merged = cost.merged_moments(16, *PIXELS).disk
+    assert found.jobs(BRANCH)["merged_moments"] == 3
+    assert found.disk("merged_moments") == merged + 2 * cost.merged_moments(16, *TOKENS).disk
     # Layers 1 and 2 of the parts of the concatenated spectrum wait for the last, which adds its own, layer by layer.
     assert found.disk("layer") == (2 if joint == 8 else 2 * 2 + 1) * cost.activation_disk(8, *TOKENS)
     # Side by side, with two layers of each part at its fullest: the pixels, layer 1, and nothing else that is large.
-    fullest = 3 * (cost.activation_disk(8, *PIXELS) + cost.moments(8, *PIXELS).disk)
+    fullest = 3 * (cost.activation_disk(8, *PIXELS) + cost.moments(8, *PIXELS).disk) + merged
     small = found.rows["total", "left at the end"][2] * 1e9
     assert fullest <= 1e9 * found.rows["total", "all parts side by side"][2] <= fullest + small
+
+
+def test_many_small_parts_of_a_large_model_take_little_disk(planned):
+    split = {"class": "FakeData", "splits": {"train": {"arguments": {"size": 50_000}}}}
+    large = {"architecture": "vit_base_patch8_224", "image_size": 224, "layers": list(range(13))}
+    found = planned(
+        samples=50_000,
+        samples_per_part=500,
+        concatenated_samples=500,
+        models={"base": SMALL["models"]["tiny"] | large},
+        datasets=dict.fromkeys(("one", "two", "three", "four"), split),
+        **NOT_KEPT | POWER_LAW,
+    )
+    assert found.jobs("base/four/train")["merged_moments"] == 13 * (64 - 1 + 32 - 1 + 4 - 1)
+    one_at_a_time, abreast = (found.rows["total", name][2] for name in ("one job at a time", "all parts side by side"))
+    assert one_at_a_time < 200 < abreast
 
 
 def test_direct_mode_keeps_what_is_kept_and_no_activations(planned):

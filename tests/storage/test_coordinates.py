@@ -19,7 +19,7 @@ ALONG = {
 }
 STORES = {
     "activations": {"sample", "token", "feature"},
-    "moments": {"sample", "token", "other_token", "feature", "other_feature"},
+    "moments": {"sample", "token", "other_token", "feature", "other_feature", "feature_pair"},
     "spectra": {"sample", "token", "feature", "rank", "concatenated_rank"},
     "correlations": {"token", "other_token"},
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
-from tokengeometry import open_results
+from tokengeometry import open_results, unpack_scatter
 from tokengeometry.errors import StudyError
 from tokengeometry.storage import zarr_store
 
@@ -161,7 +161,10 @@ def test_parts_follow_one_another(finished, tree):
         np.testing.assert_array_equal(node.sample, np.concatenate([part["sample"][:] for part in parts]))
         moments = tree[BRANCH]["moments"][f"layer_{layer:02d}"].to_dataset()
         assert moments.samples.values.tolist() == [16, 8]
-        assert moments.scatter.dims == ("part", "token", "feature", "other_feature")
+        assert moments.scatter.dims == ("part", "token", "feature_pair")
+        first = parts[0]["activations"][:, 2].astype(float)
+        scatter = (first - first.mean(axis=0)).T @ (first - first.mean(axis=0))
+        np.testing.assert_allclose(unpack_scatter(moments.scatter[0, 2]), scatter, rtol=1e-6, atol=1e-9)
         mean = (moments["mean"] * moments.samples).sum("part") / moments.samples.sum()
         np.testing.assert_allclose(mean, expected.mean(axis=0, dtype=np.float64), rtol=0, atol=1e-5)
         np.testing.assert_allclose(moments.norms, np.linalg.norm(expected.astype(float), axis=2), rtol=1e-5)

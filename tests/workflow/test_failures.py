@@ -44,8 +44,9 @@ def test_a_full_disk_ends_a_job_in_one_line_and_the_run_goes_on_after_it(finishe
     workflow = Workflow(finished.copy(tmp_path / "study"), SMALL)
     moments = workflow.path("tiny/pictures/test/moments/layer_01")
     shutil.rmtree(moments)
-    # The disk of the moments alone is full: 5 MB don't fit into 3. What else lies there is left alone.
+    # The disk of the moments alone is full: 3 MB don't fit into 1. What else lies there is left alone.
     (small_disk / "other").touch()
+    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
     moments.symlink_to(small_disk)
     process = workflow.run(MOMENTS, check=False)
     assert process.returncode != 0

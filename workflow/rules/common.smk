@@ -36,7 +36,7 @@ from tokengeometry.model.checks import check_models, find_contents, planned_cont
 from tokengeometry.model.file_content import without_place
 from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.operations.studies import RESULTS, check_folder, file_names
-from tokengeometry.geometry import statistics
+from tokengeometry.geometry import part_tree, statistics
 from tokengeometry.study import (
     Branch,
     Study,
@@ -89,6 +89,8 @@ wildcard_constraints:
     # α has rules of its own.
     statistic="|".join(map(re.escape, study.statistics.keys() - {"alpha"})) or "(?!)",
     part=r"\d{3}",
+    first=r"\d{3}",
+    last=r"\d{3}",
 
 
 def code(script, statistic=None):
@@ -107,6 +109,8 @@ ACTIVATIONS = (
     "<results>/{model}/{dataset}/{split}/activations/layer_{layer}/part_{part}.zarr"
 )
 MOMENTS = "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/part_{part}.zarr"
+# Of several neighbouring parts together.
+MERGED = "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/parts_{first}_{last}.zarr"
 CONCATENATED = (
     "<results>/{model}/{dataset}/{split}/moments/layer_{layer}/concatenated.zarr"
 )
@@ -172,6 +176,35 @@ def parts_of(path, *, concatenated=False):
         )
 
     return paths
+
+
+def of_node(wildcards, first, last):
+    """The moments of a node of the tree of parts."""
+    if first == last:
+        return MOMENTS.format(**dict(wildcards, part=f"{first:03d}"))
+    return MERGED.format(**dict(wildcards, first=f"{first:03d}", last=f"{last:03d}"))
+
+
+def halves(wildcards):
+    """The moments that are merged into those of a range of parts."""
+    return [
+        of_node(wildcards, *node)
+        for node in part_tree.children(int(wildcards.first), int(wildcards.last))
+    ]
+
+
+def all_moments(wildcards):
+    """The moments of all parts of a layer, merged as far as can be."""
+    return [
+        of_node(wildcards, *node)
+        for node in study.part_roots(wildcards.dataset, wildcards.split)
+    ]
+
+
+def chain_priority(wildcards):
+    """Branch by branch and part by part, so that neighbours can be merged early: from 1 down to above 0."""
+    branch = Branch(wildcards.model, wildcards.dataset, wildcards.split)
+    return 1 - study.chain(branch, int(wildcards.get("part", 0))) / study.chains
 
 
 def settings_of(statistic):

@@ -41,6 +41,7 @@ for model, first in product(config["models"], (True, False)):
         wildcard_constraints:
             model=re.escape(model),
             part=r"(?!000)\d{3}",
+        priority: chain_priority
         conda:
             "../../envs/environment.yaml"
         threads: threads_of("direct")

@@ -13,6 +13,7 @@ rule pixels:
         "<results>/logs/pixels/{model}/{dataset}/{split}/part_{part}.log",
     benchmark:
         "<results>/benchmarks/pixels/{model}.{dataset}.{split}.part_{part}.tsv"
+    priority: chain_priority
     conda:
         "../../envs/environment.yaml"
     threads: threads_of("pixels")

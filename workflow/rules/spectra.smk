@@ -3,7 +3,7 @@
 
 rule spectra:
     input:
-        stores=parts_of(MOMENTS),
+        stores=all_moments,
         concatenated=CONCATENATED,
         noise=measured_noise,
     output:
@@ -28,7 +28,7 @@ rule spectra:
 
 rule correlation_matrix:
     input:
-        stores=parts_of(MOMENTS),
+        stores=all_moments,
         model=rules.model.output.description,
     output:
         store=directory(

@@ -16,6 +16,8 @@ Public names, each imported when it is first asked for:
     All tables and stores of a study as one tree of labelled arrays, an `xarray.DataTree`.
 `open_store`
     A store of a study, with every checksum verified as it is read.
+`unpack_scatter`
+    The scatter matrices of a moment store, which has one triangle of each.
 
 The statistics are public modules: `from tokengeometry.geometry.statistics import rankme`, then
 `rankme.of_spectrum(eigenvalues, floor, samples)`; `tokengeometry.geometry.statistics` says what each of them has.
@@ -32,6 +34,7 @@ _PLACES = {
     "cluster_trajectories": "tokengeometry.geometry.clusters",
     "open_results": "tokengeometry.results",
     "open_store": "tokengeometry.storage.zarr_store",
+    "unpack_scatter": "tokengeometry.geometry.triangles",
 }
 
 __all__ = list(_PLACES)

@@ -43,9 +43,10 @@ def open_results(path="results"):
         `norms` (layer, sample, token), float32
         `correlations` : `correlation` (layer, token, other_token), float64
         `activations/layer_LL` : `activations` (sample, token, feature), of all parts
-        `moments/layer_LL` : `mean` (part, token, feature), `scatter` (part, token, feature, other_feature), `gram`
-        (part, token, other_token), `averaged` (part, feature, other_feature), float64; `norms` (sample, token), float32
-            Sums of each part; `tokengeometry.geometry.moments.Moments.merge` says how they add up.
+        `moments/layer_LL` : `mean` (part, token, feature), `scatter` (part, token, feature_pair), `gram` (part, token,
+        other_token), `averaged` (part, feature, other_feature), float64; `norms` (sample, token), float32
+            Sums of each part; `tokengeometry.geometry.moments.Moments.merge` says how they add up, and
+            `tokengeometry.unpack_scatter` makes whole matrices of the scatter.
         `noise/layer_LL` : `difference` (sample, token, feature), float32, and in the chain `reference`
 
         `MODEL/DATASET/summary` (layer,) compares train with test.

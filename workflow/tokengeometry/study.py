@@ -17,7 +17,7 @@ from jsonschema.validators import extend
 
 from tokengeometry.data.class_names import require_dataset_class
 from tokengeometry.errors import StudyError
-from tokengeometry.geometry import statistics
+from tokengeometry.geometry import part_tree, statistics
 from tokengeometry.operations.studies import RESERVED, folder_of
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -94,6 +94,11 @@ class Study:
         samples = min(self.samples(dataset, split), self.config["concatenated_samples"])
         return samples, len(cut(samples, self.config["samples_per_part"]))
 
+    def part_roots(self, dataset, split):
+        """The nodes of the tree of parts that a split's moments are read from; see `geometry.part_tree.roots`."""
+        full = self.samples(dataset, split) // self.config["samples_per_part"]
+        return part_tree.roots(full, len(self.parts(dataset, split)))
+
     @cached_property
     def coarse(self):
         """Whether anything in the chain is coarser than float32."""
@@ -110,6 +115,11 @@ class Study:
     def chains(self):
         """How many chains there are: one for each part of every branch."""
         return sum(len(self.parts(branch.dataset, branch.split)) for branch in self.branches)
+
+    def chain(self, branch, part):
+        """The number of a chain among all, from 0: branch by branch, part by part."""
+        before = self.branches[: self.branches.index(branch)]
+        return sum(len(self.parts(its.dataset, its.split)) for its in before) + part
 
     @cached_property
     def statistics(self):

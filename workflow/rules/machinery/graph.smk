@@ -17,7 +17,7 @@ def planned_job(job):
     return planning.Job(
         name,
         wildcards,
-        priority=job.rule.priority,
+        priority=job.rule.expand_priority(wildcards, job.input, 1),
         reads=tuple(job.unique_input),
         makes=tuple(job.output),
         temporary=frozenset(job.temp_output),

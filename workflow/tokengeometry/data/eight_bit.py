@@ -57,3 +57,21 @@ def summary(found, std):
         "colour": int((found == COLOUR).sum()),
         "step": [1 / 255 / deviation for deviation in std],
     }
+
+
+def together(summaries):
+    """The summary of all images of several stores.
+
+    Parameters
+    ----------
+    summaries : sequence of dict or None
+        As of `summary`; None for a layer that isn't the pixels.
+
+    Returns
+    -------
+    dict or None
+    """
+    if not all(summaries):
+        return None
+    counts = {name: sum(part[name] for part in summaries) for name in ("samples", "grey", "colour")}
+    return counts | {"step": summaries[0]["step"]}

@@ -7,21 +7,27 @@ Golub & LeVeque (1983).
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tokengeometry.data import eight_bit
 from tokengeometry.errors import StudyError
+from tokengeometry.geometry import triangles
 from tokengeometry.model.tokens import labels_of_pairs
 from tokengeometry.storage import zarr_store
-from tokengeometry.storage.chunk_sizes import BATCH_BYTES, batch_rows
+from tokengeometry.storage.chunk_sizes import BATCH_BYTES, batch_rows, chunk_length
 
 # The Gram matrix is a matter of correlations, to which the seventh digit is nothing: its products are made in
 # float32, of so many values at a time, and added in float64. Small eigenvalues of the scatter need float64 throughout.
 GRAM_PRODUCTS = np.float32
 GRAM_LENGTH = 2**14
+# Dimensions of the scatter in a store, and an attribute of the store that says what they are.
+SCATTER_DIMS = ("token", "feature_pair")
+SCATTER_ORDER = "upper triangle of (feature, other_feature), row by row"
 
 
 @dataclass(frozen=True)
@@ -274,7 +280,8 @@ def write(path, moments, labels=None, /, **attributes):
     Parameters
     ----------
     path : path
-        The store to make, with an array for each attribute of `Moments`.
+        The store to make, with an array for each attribute of `Moments`. Of the scatter it has the triangles, (token,
+        feature pair); see `tokengeometry.geometry.triangles.unpack_scatter`.
     moments : Moments
         With all that may be None.
     labels : dict of str to (tuple of str, array), optional
@@ -282,37 +289,70 @@ def write(path, moments, labels=None, /, **attributes):
     **attributes
         Kept with the store.
     """
-    with zarr_store.create(path, labels_of_pairs(labels or {}), samples=moments.count, **attributes) as store:
-        store.write("mean", moments.mean, ("token", "feature"))
-        store.write("scatter", moments.scatter, ("token", "feature", "other_feature"))
-        store.write("gram", moments.gram, ("token", "other_token"))
-        store.write("averaged", moments.averaged, ("feature", "other_feature"))
+    with _create(path, moments, labels or {}, attributes) as (store, scatter):
+        for block in token_blocks(scatter):
+            scatter[block] = triangles.pack_scatter(moments.scatter[block])
         store.write("norms", moments.norms, ("sample", "token"))
 
 
-def token_blocks(store):
+@contextmanager
+def _create(path, moments, labels, attributes):
+    """A moment store that has all but norms and scatter: the store, and the array of the scatter to be filled."""
+    described = dict(samples=moments.count, scatter_order=SCATTER_ORDER) | attributes
+    with zarr_store.create(path, labels_of_pairs(labels), **described) as store:
+        store.write("mean", moments.mean, ("token", "feature"))
+        store.write("gram", moments.gram, ("token", "other_token"))
+        store.write("averaged", moments.averaged, ("feature", "other_feature"))
+        tokens, features = moments.mean.shape
+        shape = tokens, triangles.length(features)
+        # So many tokens that their whole matrices are as large as a chunk: a reader unpacks them together.
+        chunks = chunk_length((tokens, features, features), np.float64), shape[1]
+        yield store, store.create("scatter", shape, np.float64, SCATTER_DIMS, chunks=chunks)
+
+
+def token_blocks(scatter):
     """Slices of tokens that are one chunk of the scatter.
 
     Parameters
     ----------
-    store : open store
-        Of moments.
+    scatter : stored array, (token, feature pair)
 
     Yields
     ------
     slice
     """
-    scatter = store["scatter"]
-    for start in range(0, len(scatter), scatter.chunks[0]):
+    for start in range(0, scatter.shape[0], scatter.chunks[0]):
         yield slice(start, start + scatter.chunks[0])
 
 
+def _read(store, tokens=slice(None), *, scatter=False, averaged=False):
+    """The moments of a store but for its norms, with the scatter as it is there, (token, feature pair)."""
+    return Moments(
+        store.attributes["samples"],
+        store["mean"][tokens],
+        store["scatter"][tokens] if scatter else None,
+        store["gram"][tokens, tokens],
+        store["averaged"][:] if averaged else None,
+    )
+
+
+def _merge(one, other):
+    """As `Moments.merge`, of scatters that are triangles, (token, feature pair); that of `one` is used up."""
+    scatter = one.scatter
+    if scatter is not None:
+        scatter += other.scatter
+        step = other.mean - one.mean
+        triangles.add_outer(scatter, one.count * other.count / (one.count + other.count) * step, step)
+    return replace(replace(one, scatter=None).merge(replace(other, scatter=None)), scatter=scatter)
+
+
 def read_merged(parts, tokens=slice(None), *, scatter=True):
-    """The moments of a block of tokens over all parts.
+    """The moments of a block of tokens over several stores.
 
     Parameters
     ----------
     parts : sequence of open moment stores
+        They are merged in their order.
     tokens : slice
         Of the token axis; of both axes of the Gram matrix.
     scatter : bool
@@ -322,24 +362,64 @@ def read_merged(parts, tokens=slice(None), *, scatter=True):
     -------
     Moments
     """
-
-    def part(store):
-        return Moments(
-            store.attributes["samples"],
-            store["mean"][tokens],
-            store["scatter"][tokens] if scatter else None,
-            store["gram"][tokens, tokens],
-        )
-
-    return reduce(Moments.merge, map(part, parts))
+    merged = reduce(_merge, (_read(store, tokens, scatter=scatter) for store in parts))
+    return replace(merged, scatter=triangles.unpack_scatter(merged.scatter)) if scatter else merged
 
 
-def read_averaged(parts):
-    """The moments of the averaged token over all parts, as of a layer of this one token.
+def products_of(parts, key):
+    """In what the sums of stores were multiplied.
 
     Parameters
     ----------
     parts : sequence of open moment stores
+    key : {"scatter_products", "gram_products"}
+
+    Returns
+    -------
+    list of str
+        Sorted; more than one where devices differed.
+    """
+    found = (part.attributes.get(key, []) for part in parts)
+    return sorted({name for its in found for name in ([its] if isinstance(its, str) else its)})
+
+
+def write_merged(path, parts, /, **attributes):
+    """Write the moments of several stores as one, block by block of tokens.
+
+    Parameters
+    ----------
+    path : path
+        The store to make.
+    parts : sequence of open moment stores
+        Of samples that follow one another.
+    **attributes
+        Kept with the store, beside those of the parts that do not tell them apart.
+    """
+    labels = parts[0].labels
+    if "sample" in labels:
+        labels["sample"] = (("sample",), np.concatenate([part["sample"][:] for part in parts]))
+    attributes["dtypes"] = parts[0].attributes["dtypes"]
+    attributes |= {key: products_of(parts, key) for key in ("scatter_products", "gram_products")}
+    attributes["eight_bit"] = eight_bit.together([part.attributes.get("eight_bit") for part in parts])
+    whole = reduce(_merge, (_read(part, averaged=True) for part in parts))
+    with _create(path, whole, labels, attributes) as (store, scatter):
+        for block in token_blocks(scatter):
+            scatter[block] = reduce(_merge, (_read(part, block, scatter=True) for part in parts)).scatter
+        norms = store.create("norms", (whole.count, len(whole.mean)), np.float32, ("sample", "token"))
+        start = 0
+        for part in parts:
+            values = part["norms"][:]
+            norms[start : start + len(values)] = values
+            start += len(values)
+
+
+def read_averaged(parts):
+    """The moments of the averaged token over several stores, as of a layer of this one token.
+
+    Parameters
+    ----------
+    parts : sequence of open moment stores
+        They are merged in their order.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokengeometry.data import eight_bit
 from tokengeometry.geometry.noise_floor import rounding_variance
 
 
@@ -43,10 +44,10 @@ class EightBit:
         EightBit or None
             None where no image has such rounding.
         """
-        if not all(summaries):
+        found = eight_bit.together(summaries)
+        if found is None or not found["grey"] + found["colour"]:
             return None
-        samples, grey, colour = (sum(part[name] for part in summaries) for name in ("samples", "grey", "colour"))
-        return cls(tuple(summaries[0]["step"]), grey / samples, colour / samples) if grey + colour else None
+        return cls(tuple(found["step"]), *(found[name] / found["samples"] for name in ("grey", "colour")))
 
     def bounds(self):
         """The least and the most along any direction in which images differ: grey ones only in grey.

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from tokengeometry.geometry.moments import read_averaged, read_merged, token_blocks
+from tokengeometry.geometry.moments import products_of, read_averaged, read_merged, token_blocks
 from tokengeometry.geometry.noise import Noise
 from tokengeometry.geometry.noise_floor import eigenvalue_floor, noise_below, solver_floor
 from tokengeometry.storage import zarr_store
@@ -90,6 +90,7 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         (token, rank), `averaged` and `averaged_floor` (rank,), `pooled` and `pooled_floor` (rank,), `concatenated` and
         `concatenated_floor` (concatenated_rank,). Ranks count from 1.
     parts : sequence of open moment stores
+        Of samples that follow one another.
     concatenated_spectrum : open store
         As of `tokengeometry.geometry.concatenated.write`.
     differences : open store, optional
@@ -99,14 +100,13 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     **attributes
         Kept with the store.
     """
-    of_parts = [part.attributes for part in parts]
-    dtypes = of_parts[0]["dtypes"]
+    dtypes = parts[0].attributes["dtypes"]
     noise = Noise.of(parts, dtypes, differences)
     tokens, features = parts[0]["mean"].shape
     means, values, floor = (np.empty((tokens, features)) for _ in range(3))
     pooled, squares = PooledScatter(), np.zeros(features)
     progress = tqdm(total=tokens, desc="eigenvalues", unit="token", mininterval=5)
-    for block in token_blocks(parts[0]):
+    for block in token_blocks(parts[0]["scatter"]):
         merged = read_merged(parts, block)
         means[block] = merged.mean
         values[block], vectors = eigensystem(merged.scatter, merged.count, device=device, threads=threads)
@@ -132,7 +132,7 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         tokens=tokens,
         concatenated_samples=concatenated_spectrum.attributes["samples"],
         dtypes=dtypes,
-        scatter_products=sorted({its["scatter_products"] for its in of_parts if "scatter_products" in its}),
+        scatter_products=products_of(parts, "scatter_products"),
         concatenated_products=concatenated_spectrum.attributes["gram_products"],
     ) as store:
         # What statistics of moments need, so that moments can go.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokengeometry.geometry import triangles
 from tokengeometry.storage.chunk_sizes import (
     BATCH_BYTES,
     BLOCK_BYTES,
@@ -29,7 +30,9 @@ CHECKSUM_BYTES = 4
 PROCESS_BYTES = 3 * 2**28
 # Python with numpy, pandas, zarr and matplotlib, but without torch.
 LIGHT_PROCESS_BYTES = 5 * 2**25
-# The same with umap.
+# Python with numpy and zarr.
+NUMPY_PROCESS_BYTES = 3 * 2**25
+# That of figures, with umap.
 CLUSTERS_BYTES = 2**29
 # Of an image that a thread decodes: five megapixels and their copy.
 IMAGE_BYTES = 2**25
@@ -115,6 +118,8 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
             return direct(model, study.layers(job["model"]), compute["batch_size"], samples, *besides, *at_work[1:])
         case "moments":
             return moments(samples, *shape)
+        case "merged_moments":
+            return merged_moments((int(job["last"]) - int(job["first"]) + 1) * study.config["samples_per_part"], *shape)
         case "concatenated":
             return concatenated(joint, *shape, dtype, threads, measured_here)
         case "spectra":
@@ -152,11 +157,11 @@ def layer_shape(model, layer):
 # Bytes of stores
 
 
-def array_bytes(shape, dtype):
-    """Bytes of an array's chunks in a store."""
+def array_bytes(shape, dtype, length=None):
+    """Bytes of an array's chunks in a store, of so many entries of the first axis each."""
     if not shape:
         return np.dtype(dtype).itemsize + CHECKSUM_BYTES
-    length = chunk_length(shape, dtype)
+    length = length or chunk_length(shape, dtype)
     chunk = length * math.prod(shape[1:]) * np.dtype(dtype).itemsize + CHECKSUM_BYTES
     return -(-shape[0] // length) * chunk
 
@@ -237,22 +242,40 @@ def noise(model, layer, measured, batch_size, threads, on_cpu=True):
 
 
 def _written_bytes(scatter):
-    """Of the chunks of a layer's scatter that are on their way into the store."""
-    return int(min(1.25 * scatter, 16 * CHUNK_BYTES))
+    """Of a chunk of a layer's scatter: packed, and on its way into the store."""
+    return int(min(1.25 * scatter, 2 * CHUNK_BYTES))
+
+
+def moment_disk(samples, tokens, features):
+    """Bytes of a moment store, which has one triangle of each scatter matrix."""
+    block = chunk_length((tokens, features, features), "float64")
+    scatter = array_bytes((tokens, triangles.length(features)), "float64", block)
+    shapes = (tokens, features), (tokens, tokens), (features, features)
+    return scatter + sum(array_bytes(shape, "float64") for shape in shapes) + array_bytes((samples, tokens), "float32")
 
 
 def moments(samples, tokens, features):
     """Of the moments of one part of a layer: the scatter of every token and the Gram matrix of the tokens.
 
-    Beside them in memory a batch and what is made of it, or the chunks that are on their way into the store; and gaps
-    of the heap.
+    Beside them in memory a batch and what is made of it, or a chunk that is on its way into the store; and gaps of the
+    heap.
     """
     batch = min(4 * samples * tokens * features, max(BATCH_BYTES, 2 * CHUNK_BYTES))
     scatter = 8 * tokens * features**2
     memory = PROCESS_BYTES + int(1.15 * scatter) + 8 * tokens**2 + max(3 * batch, _written_bytes(scatter))
-    shapes = (tokens, features), (tokens, features, features), (tokens, tokens), (features, features)
-    store = sum(array_bytes(shape, "float64") for shape in shapes) + array_bytes((samples, tokens), "float32")
-    return Cost(memory, (store,), 2 * samples * (tokens * features**2 + tokens**2 * features))
+    flops = 2 * samples * (tokens * features**2 + tokens**2 * features)
+    return Cost(memory, (moment_disk(samples, tokens, features),), flops)
+
+
+def merged_moments(samples, tokens, features):
+    """Of the moments of two ranges of parts as those of one, of so many samples together.
+
+    Block by block of tokens: a chunk of each of the two, one on its way, and the norms of one.
+    """
+    arrays = 8 * (6 * tokens**2 + 8 * tokens * features + 4 * features**2) + 5 * samples * tokens
+    store = moment_disk(samples, tokens, features)
+    memory = NUMPY_PROCESS_BYTES + 2 * CHUNK_BYTES + arrays
+    return Cost(memory, (store,), 3 * tokens * triangles.length(features))
 
 
 def _differences_bytes(measured, tokens, features):

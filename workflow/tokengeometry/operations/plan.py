@@ -1,6 +1,7 @@
 """What a study takes, as text, from the jobs of its graph; and how full the disk gets on the way."""
 
 import heapq
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -18,8 +19,8 @@ class Job:
     ----------
     rule : str
     wildcards : dict of str to str
-    priority : int
-        Of the jobs that are ready, those of the highest go first.
+    priority : float
+        Of the jobs that are ready, those of the highest go first. Fractions put jobs of one rank in order.
     reads, makes : tuple of str
         Paths.
     temporary : set of str
@@ -30,7 +31,7 @@ class Job:
 
     rule: str
     wildcards: dict
-    priority: int
+    priority: float
     reads: tuple
     makes: tuple
     temporary: frozenset
@@ -68,7 +69,7 @@ def waves(jobs, abreast):
     jobs : list of Job
         Of one priority, the first one goes first.
     abreast : bool
-        Whether all that are ready and of the highest priority run at once, as on a cluster; or one at a time.
+        Whether all that are ready and of the highest rank run at once, as on a cluster; or one at a time.
 
     Yields
     ------
@@ -86,7 +87,7 @@ def waves(jobs, abreast):
     heapq.heapify(ready)
     while ready:
         wave = [heapq.heappop(ready)]
-        while abreast and ready and ready[0][0] == wave[0][0]:
+        while abreast and ready and _rank(ready[0]) == _rank(wave[0]):
             wave.append(heapq.heappop(ready))
         members = [jobs[index] for _, index in wave]
         yield members
@@ -94,6 +95,11 @@ def waves(jobs, abreast):
             missing[reader] -= 1
             if not missing[reader]:
                 heapq.heappush(ready, (-jobs[reader].priority, reader))
+
+
+def _rank(entry):
+    """The priority of an entry of the heap, without the order among its equals."""
+    return math.ceil(-entry[0])
 
 
 def disk(jobs, abreast=False):

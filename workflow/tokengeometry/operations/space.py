@@ -13,17 +13,19 @@ def not_kept(study):
     In a branch that isn't finished they may be needed; the run that finishes it deletes them.
     """
     config = study.config
-    kinds = {
-        "activations": not (config["activations"]["store"] and config["activations"]["keep"]),
-        "moments": not config["moments"]["keep"],
-    }
-    found = {kind: [] for kind, unwanted in kinds.items() if unwanted}
+    # Merged moments are kept by none.
+    names = {"activations": [], "moments": ["parts_*.zarr"]}
+    if not (config["activations"]["store"] and config["activations"]["keep"]):
+        names["activations"].append("part_*.zarr")
+    if not config["moments"]["keep"]:
+        names["moments"].append("part_*.zarr")
+    found = {kind: [] for kind in names}
     for branch in study.branches:
         folder = Path(study.folder, branch.model, branch.dataset, branch.split)
-        for kind, stores in found.items():
-            its = sorted(folder.glob(f"{kind}/layer_*/part_*.zarr"))
-            if its and _is_finished(folder, study.layers(branch.model)):
-                stores += its
+        if not _is_finished(folder, study.layers(branch.model)):
+            continue
+        for kind, patterns in names.items():
+            found[kind] += sorted(store for name in patterns for store in folder.glob(f"{kind}/layer_*/{name}"))
     return {kind: stores for kind, stores in found.items() if stores}
 
 
