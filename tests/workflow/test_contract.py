@@ -359,8 +359,8 @@ CODE = {
     ),
     "the merge of moments": (
         {MOMENTS: ("count = self.count + other.count", "count = other.count + self.count")},
-        # A class counts as a whole, and the first moments are made with it. What imports its module counts a class there
-        # that is made of it.
+        # A class counts as a whole, and the first moments are made with it. What imports its module counts a class that
+        # is made of it there.
         moments(BRANCH, LAYERS, PARTS) | merged(BRANCH, LAYERS) | folded(BRANCH, LAYERS) | LATER,
     ),
     "the concatenated spectrum": (

@@ -107,11 +107,6 @@ class Study:
         """How many of the first images are dealt into folds."""
         return min(self.samples(dataset, split), self.config["uncertainty"]["images"]) if self.folds else 0
 
-    def part_roots(self, dataset, split):
-        """The nodes of the tree of parts that a split's moments are read from; see `geometry.part_tree.roots`."""
-        full = self.samples(dataset, split) // self.config["samples_per_part"]
-        return part_tree.roots(full, len(self.parts(dataset, split)))
-
     @cached_property
     def coarse(self):
         """Whether anything in the chain is coarser than float32."""
