@@ -83,16 +83,29 @@ def ranges_table() -> pd.DataFrame:
     return table.assign(alpha_corrected=table.alpha - 0.01)
 
 
+def dimensions_table() -> pd.DataFrame:
+    rows = [
+        (layer, group, measure, value + layer * (1 if group == "cls" else 2), 0.5)
+        for layer in LAYERS
+        for group in ("cls", "spatial")
+        for measure, value in (("alpha", 1.0), ("participation_ratio", 10.0), ("leading_share", 0.1))
+        if layer or group != "cls"
+    ]
+    table = pd.DataFrame(rows, columns=["layer", "group", "measure", "value", "se"])
+    return table.assign(low=table.value - table.se, high=table.value + table.se)
+
+
 def claims_table() -> pd.DataFrame:
     """A table of claims: with an interval, with a null, with a number alone, and without any."""
     nan = np.nan
     rows = [
-        ("1", "α falls", 1.0, 0.8, 1.2, 0.0, "holds"),
-        ("5b", "A statement of many words " * 5, 0.4, nan, nan, 0.5, "does not hold"),
-        ("6i", "A share", 0.9, nan, nan, nan, "can't be told here"),
-        ("9", "The splits are equal", nan, nan, nan, nan, "can't be told here"),
+        ("1", "α falls", 1.0, 0.8, 1.2, 0.0, 0.1, "holds"),
+        ("5b", "A statement of many words " * 5, 0.4, nan, nan, 0.5, nan, "does not hold"),
+        ("6i", "A share", 0.9, nan, nan, nan, nan, "can't be told here"),
+        ("9", "The splits are equal", nan, nan, nan, nan, nan, "can't be told here"),
     ]
-    return pd.DataFrame(rows, columns=["claim", "statement", "estimate", "low", "high", "reference", "verdict"])
+    columns = ["claim", "statement", "estimate", "low", "high", "reference", "control", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def correlation_table(seed=0, undefined=CONSTANT) -> pd.DataFrame:

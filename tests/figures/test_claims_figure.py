@@ -3,7 +3,7 @@
 import pytest
 from drawing import claims_table, draw, small_print
 from matplotlib.colors import to_hex
-from tokengeometry.figures.claims import VERDICTS, claims
+from tokengeometry.figures.claims import CONTROL, VERDICTS, claims
 
 
 def words(figure):
@@ -24,7 +24,7 @@ def test_every_statement_has_its_number_its_reference_and_its_verdict(tmp_path):
 def test_verdicts_are_told_by_colour_and_marker_too():
     assert len({colour for colour, _ in VERDICTS.values()}) == len({marker for _, marker in VERDICTS.values()}) == 3
     for line in claims(claims_table()).axes[0].get_lines():
-        if line.get_marker() != "None":
+        if line.get_marker() not in ("None", CONTROL):
             assert (to_hex(line.get_color()).upper(), line.get_marker()) in VERDICTS.values()
 
 
@@ -39,6 +39,10 @@ def test_the_estimate_lies_between_the_ends_of_its_interval_and_on_the_side_of_t
         if line.get_linewidth() == pytest.approx(0.8) and len(set(line.get_xdata())) == 1 and line.get_xdata()[0] > 0.1
     ]
     low, high = bar.get_xdata()
-    # 0, 0.8, 1 and 1.2 on one axis.
+    # 0, 0.1 of the control, 0.8, 1 and 1.2 on one axis.
     assert (estimate.get_xdata()[0] - low) == pytest.approx(high - estimate.get_xdata()[0])
     assert (low - tick.get_xdata()[0]) / (high - low) == pytest.approx(2)
+    (control,) = [line for line in axes.get_lines() if line.get_marker() == CONTROL]
+    assert (control.get_xdata()[0] - tick.get_xdata()[0]) / (high - low) == pytest.approx(0.25)
+    assert "Open squares" in small_print(claims(table))
+    assert "Open squares" not in small_print(claims(table.assign(control=float("nan"))))

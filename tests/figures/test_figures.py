@@ -20,6 +20,7 @@ from drawing import (
     cluster_table,
     correlation,
     correlation_table,
+    dimensions_table,
     draw,
     ranges_table,
     small_print,
@@ -36,6 +37,7 @@ from tokengeometry.figures.claims import claims
 from tokengeometry.figures.clusters_embedding import clusters_embedding
 from tokengeometry.figures.clusters_map import clusters_map
 from tokengeometry.figures.correlation_matrices import correlation_matrices
+from tokengeometry.figures.dimension_trajectories import dimension_trajectories
 from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
 from tokengeometry.figures.fit_ranges import fit_ranges
 from tokengeometry.figures.mean_correlation import mean_correlation
@@ -58,6 +60,7 @@ def every_figure() -> dict[str, Figure]:
         "statistic_maps": alpha_maps(alpha, GRID),
         "token_similarity": token_similarity(correlation_table()),
         "train_test": train_test(alpha, alpha_table(seed=5)),
+        "dimension_trajectories": dimension_trajectories(dimensions_table()),
         "fit_ranges": fit_ranges(ranges_table(), (11, 100)),
         "alpha_summary_trajectories": alpha_summary_trajectories({"A train": alpha, "A test": alpha}),
     }

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reptrix.alpha import get_alpha
+from sklearn.metrics import r2_score
 from tokengeometry.geometry.statistics.power_law import fit_power_law
 
 
@@ -41,6 +42,22 @@ def test_alpha_and_r2_equal_plain_weighted_least_squares(seed, weights):
         assert law.alpha[index] == pytest.approx(alpha, rel=1e-9)
         assert law.r2[index] == pytest.approx(r2, rel=1e-9)
         assert law.log_amplitude[index] == pytest.approx(intercept, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("weights", ["inverse_rank", "uniform"])
+def test_r2_to_the_last_resolved_rank_is_that_of_the_same_line(weights):
+    rng = np.random.default_rng(0)
+    # A power law that bends downwards beyond the fit, and noise behind rank 70.
+    bent = np.r_[np.arange(1, 41.0) ** -1, 40**3 * np.arange(41, 101.0) ** -4]
+    eigenvalues = np.sort(bent * np.exp(rng.normal(size=100, scale=0.05)))[::-1]
+    law = fit_power_law(eigenvalues, (5, 40), floor=eigenvalues[70], weights=weights)
+    rank = np.arange(5, 71)
+    y, line = np.log(eigenvalues[4:70]), law.log_amplitude - law.alpha * np.log(rank)
+    expected = r2_score(y, line, sample_weight=1 / rank if weights == "inverse_rank" else None)
+    assert law.r2_resolved == pytest.approx(expected, rel=1e-9)
+    assert law.r2_resolved < 0.9 < law.r2
+    # Within the range nothing else is there to be judged.
+    assert fit_power_law(eigenvalues[:40], (5, 40)).r2_resolved == fit_power_law(eigenvalues[:40], (5, 40)).r2
 
 
 def test_eigenvalues_at_the_floor_are_not_fitted():

@@ -108,7 +108,19 @@ JACKKNIFED = {"correlation": corrcoef, "centred": centred, "cka": debiased_cka}
 @pytest.mark.parametrize("measure", JACKKNIFED)
 def test_values_and_errors_equal_computing_all_again_without_each_fold(measure, samples):
     values = make_layer(samples)
-    same(part(of_layer(values, PREFIX, count=samples), measure), jackknife(JACKKNIFED[measure], values))
+    found = of_layer(values, PREFIX, count=samples)
+    same(part(found, measure), jackknife(JACKKNIFED[measure], values))
+    rest = values[np.arange(samples) % 10 != 3]
+    expected = kinds(JACKKNIFED[measure](rest), PREFIX)
+    np.testing.assert_allclose(found.without[MEASURES.index(measure), :, 3], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_cosines_without_a_fold_are_those_of_the_other_images():
+    values = make_layer()
+    found = of_layer(values, PREFIX, count=SAMPLES).without[MEASURES.index("cosine")]
+    for fold in range(10):
+        rest = image_cosines(values[np.arange(SAMPLES) % 10 != fold]).mean(axis=0)
+        np.testing.assert_allclose(found[:, fold], rest, rtol=VALUE_RTOL)
 
 
 @pytest.mark.parametrize("measure", ["correlation", "centred"])

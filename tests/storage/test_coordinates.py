@@ -24,7 +24,7 @@ STORES = {
     "activations": {"sample", "token", "feature"},
     "moments": {"sample", "token", "other_token", "feature", "other_feature", "feature_pair"},
     "concatenated.zarr": {"rank", "held_out_rank", "sample", "band"},
-    "uncertainty": {"sample", "token", "rank", "band", "measure", "pairs"},
+    "uncertainty": {"sample", "token", "rank", "band", "measure", "pairs", "fold"},
     "spectra": {"sample", "token", "feature", "rank", "concatenated_rank"},
     "correlations": {"token", "other_token"},
 }

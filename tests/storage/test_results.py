@@ -9,6 +9,7 @@ import xarray
 from tokengeometry import open_results, unpack_scatter
 from tokengeometry.errors import StudyError
 from tokengeometry.storage import zarr_store
+from tokengeometry.study import TABLES
 
 BRANCH = "tiny/pictures/test"
 LAYERS = [0, 1, 2]
@@ -36,8 +37,7 @@ def flip(array):
 
 def test_the_tree_has_every_table_and_store(finished, tree):
     tables = {path.stem for path in finished.branch.glob("*.csv")}
-    made = {"alpha", "alpha_means", "fit_ranges", "rankme", "token_norm", "correlation", "clusters", "claims"}
-    assert tables == made
+    assert tables == {*TABLES, "alpha", "rankme", "token_norm"}
     assert set(tree[BRANCH].children) == tables | {"spectra", "correlations", "uncertainty", "activations", "moments"}
     assert {path.rpartition("/")[0] for path in tree.groups if path.count("/") == 5} == {
         f"/{BRANCH}/activations",

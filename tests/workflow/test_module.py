@@ -86,7 +86,7 @@ def imported(tmp_path_factory):
 def test_another_workflow_makes_the_same_numbers(imported, finished):
     branch = imported / "results/geometry/tiny/pictures/test"
     tables = sorted(finished.branch.glob("*.csv"))
-    assert len(tables) == 8
+    assert len(tables) == 9
     for table in tables:
         pd.testing.assert_frame_equal(pd.read_csv(branch / table.name), pd.read_csv(table), rtol=1e-9)
     for layer in ("00", "01", "02"):

@@ -91,6 +91,7 @@ def test_every_column_of_every_table_is_explained(finished, rng):
         "correlation.csv": read(finished.branch / "correlation.csv"),
         "clusters.csv": read(finished.branch / "clusters.csv"),
         "claims.csv": read(finished.branch / "claims.csv"),
+        "dimensions.csv": read(finished.branch / "dimensions.csv"),
         "summary.csv": train_test_table(alpha, alpha),
     }
     for name, table in tables.items():

@@ -324,6 +324,8 @@ def kept_stores(_wildcards):
     """
     paths = [CONCATENATED, rules.spectra.output.store]
     paths.append(rules.correlation_matrix.output.store)
+    if study.folds:
+        paths.append(UNCERTAINTY)
     if config["activations"]["store"] and config["activations"]["keep"]:
         paths.append(ACTIVATIONS)
     if config["moments"]["keep"]:
@@ -332,6 +334,13 @@ def kept_stores(_wildcards):
     if study.coarse:
         stores += [path for path in every_store(NOISE) if "layer_00." not in path]
     return stores
+
+
+def control_claims(wildcards):
+    """The claims of the model that stands beside this one, if there is one."""
+    control = config["models"][wildcards.model].get("control")
+    path = "<results>/{model}/{dataset}/{split}/claims.csv"
+    return [path.format(**dict(wildcards, model=control))] if control else []
 
 
 def example_spectrum(wildcards):

@@ -4,6 +4,7 @@ rule draw_alpha:
         table=rules.alpha_table.output.table,
         means=rules.alpha_means_table.output.means,
         ranges=rules.alpha_means_table.output.ranges,
+        dimensions=rules.alpha_means_table.output.dimensions,
         clusters=rules.cluster_table.output.table,
         model=rules.model.output.description,
     output:
@@ -11,6 +12,7 @@ rule draw_alpha:
         maps=pictures("alpha_maps"),
         errors=pictures("alpha_se_maps"),
         ranges=pictures("fit_ranges"),
+        dimensions=pictures("dimension_trajectories"),
     log:
         drawing_log("alpha"),
     benchmark:

@@ -90,16 +90,18 @@ rule statistic_table:
         "../scripts/statistic_table.py"
 
 
-# Means of α, and how it depends on the range of the fit.
+# Means of α, how it depends on the range of the fit, and what it does not see.
 rule alpha_means_table:
     input:
         stores=layers_of(rules.spectra.output.store),
         uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
+        alpha=rules.alpha_table.output.table,
         clusters="<results>/{model}/{dataset}/{split}/clusters.csv",
         model=rules.model.output.description,
     output:
         means="<results>/{model}/{dataset}/{split}/alpha_means.csv",
         ranges="<results>/{model}/{dataset}/{split}/fit_ranges.csv",
+        dimensions="<results>/{model}/{dataset}/{split}/dimensions.csv",
     log:
         "<results>/logs/alpha_means_table/{model}/{dataset}/{split}.log",
     benchmark:
@@ -165,13 +167,9 @@ rule claims_table:
         alpha=rules.alpha_table.output.table,
         clusters=rules.cluster_table.output.table,
         correlation=rules.correlation_table.output.table,
-        ratio=(
-            "<results>/{model}/{dataset}/{split}/participation_ratio.csv"
-            if "participation_ratio" in study.statistics
-            else []
-        ),
         stores=layers_of(rules.spectra.output.store),
         uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
+        control=control_claims,
         model=rules.model.output.description,
     output:
         table="<results>/{model}/{dataset}/{split}/claims.csv",

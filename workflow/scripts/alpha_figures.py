@@ -1,6 +1,6 @@
-"""Figures of α: over the layers; on the token grid, with its standard error; by the range of the fit.
+"""Figures of α: over the layers; on the token grid, with its error; by the range of the fit; beside dimensions.
 
-In: the tables of α, of its means, of the ranges and of clusters, and the model's token grid.
+In: the tables of α, of its means, of the ranges, of dimensions and of clusters, and the model's token grid.
 """
 
 import json
@@ -11,6 +11,7 @@ from tokengeometry.operations.logs import log_to
 from tokengeometry.operations.quick_imports import quick_imports
 
 with quick_imports():
+    from tokengeometry.figures.dimension_trajectories import dimension_trajectories
     from tokengeometry.figures.fit_ranges import fit_ranges
     from tokengeometry.figures.statistic_maps import statistic_maps
     from tokengeometry.figures.statistic_trajectories import statistic_trajectories
@@ -29,3 +30,4 @@ with log_to(snakemake.log[0]):
     errors = alpha[[*PLACE_COLUMNS, "se", "doubt"]].rename(columns={"doubt": "reason"})
     save(statistic_maps(errors, grid, ERROR), branches, *output.errors)
     save(fit_ranges(ranges, snakemake.params.ranks), branches, *output.ranges)
+    save(dimension_trajectories(read(inputs.dimensions)), branches, *output.dimensions)

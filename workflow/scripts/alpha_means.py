@@ -1,6 +1,6 @@
-"""α of a branch: means over its spatial tokens and over each cluster; and over a grid of ranges of ranks.
+"""α of a branch: means over tokens; over a grid of ranges of ranks; beside what it does not see.
 
-In: the spectra of all layers; with folds their uncertainty; the clusters. Out: two tables.
+In: the spectra of all layers; with folds their uncertainty; the tables of α and of clusters. Out: three tables.
 """
 
 import json
@@ -10,7 +10,7 @@ from tokengeometry.operations.logs import log_to
 from tokengeometry.operations.quick_imports import quick_imports
 
 with quick_imports():
-    from tokengeometry.alpha_tables import means_table, ranges_table
+    from tokengeometry.alpha_tables import dimensions_table, means_table, ranges_table
     from tokengeometry.storage import zarr_store
     from tokengeometry.tables import read, write
 
@@ -18,5 +18,7 @@ with log_to(snakemake.log[0]):
     inputs, settings = snakemake.input, snakemake.params.settings
     model = json.loads(Path(inputs.model).read_text())
     stores = [zarr_store.open_layers(paths) for paths in (inputs.stores, inputs.uncertainty)]
-    write(snakemake.output.means, means_table(*stores, read(inputs.clusters), model, **settings))
+    means = means_table(*stores, read(inputs.clusters), model, **settings)
+    write(snakemake.output.means, means)
     write(snakemake.output.ranges, ranges_table(*stores, model, **settings))
+    write(snakemake.output.dimensions, dimensions_table(*stores, read(inputs.alpha), means, model))

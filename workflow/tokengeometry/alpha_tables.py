@@ -1,4 +1,4 @@
-"""Tidy tables of α with how sure it is: of every token, of means over tokens, over a grid of ranges of ranks."""
+"""Tidy tables of α with how sure it is: of every token, of means, over a grid of ranges, beside dimensions."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tokengeometry.geometry.statistics._resolved import resolved
-from tokengeometry.geometry.uncertainty import fits
+from tokengeometry.geometry.uncertainty import dimensions, fits
 from tokengeometry.geometry.uncertainty.bands import FIRST_RANKS, LAST_RANKS
 from tokengeometry.geometry.uncertainty.spectra import Folded
 from tokengeometry.geometry.uncertainty.stores import read as read_folded
@@ -144,6 +144,41 @@ def ranges_table(layers, folded, model, **settings):
                 ranges = [{"first": first, "last": last} for first, last in grid]
                 rows += [{"layer": layer, "group": group, **of, **its} for of, its in zip(ranges, found, strict=True)]
     return pd.DataFrame(rows)
+
+
+def dimensions_table(layers, folded, alpha, means, model):
+    """α beside measures that the first ranks decide, of CLS and of the mean over the spatial tokens.
+
+    Parameters
+    ----------
+    layers, folded : dict of int to open store
+        As of `alpha_table`.
+    alpha, means : pandas.DataFrame
+        As of `alpha_table` and `means_table`.
+    model : dict
+        The content of `model.json`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns layer, group ("spatial", "cls"), measure ("alpha", "participation_ratio", "leading_share"), tokens (that
+        have a value), value (of α, the corrected one where there is one), se, low, high.
+    """
+    cls = alpha[alpha.name == "cls"].assign(group="cls", tokens=alpha.alpha.notna().astype(int))
+    own = pd.concat([means[means.group == "spatial"], cls], ignore_index=True)
+    corrected = own.alpha_corrected.where(own.alpha_corrected.notna(), own.alpha)
+    frames = [own.assign(measure="alpha", value=corrected)]
+    for group in ("spatial", "cls"):
+        found = dimensions.of_group(layers, folded, model, group)
+        for measure, values in found.values.items():
+            errors = np.full(len(values), np.nan)
+            if found.influence is not None:
+                errors = fits.standard_error(found.influence[measure], found.samples)
+            its = {"layer": found.layers, "group": group, "measure": measure, "tokens": found.tokens, "value": values}
+            ends = {"low": values - fits.INTERVAL * errors, "high": values + fits.INTERVAL * errors}
+            frames.append(pd.DataFrame(its | {"se": errors} | ends))
+    columns = ["layer", "group", "measure", "tokens", "value", "se", "low", "high"]
+    return pd.concat([frame[columns] for frame in frames if len(frame)], ignore_index=True)
 
 
 def _means(spectrum, inside, store, folded, kind, grid, settings):

@@ -22,7 +22,7 @@ from tokengeometry.operations.studies import RESERVED, folder_of
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 # Of a branch, but for those of its statistics.
-TABLES = ("claims", "clusters", "correlation")
+TABLES = ("alpha_means", "claims", "clusters", "correlation", "dimensions", "fit_ranges")
 MOST_PARTS = 1000
 # Whose activations are computed in float32 too, where the chain is coarser.
 MEASURED_SAMPLES = 128
@@ -370,6 +370,8 @@ def _check_consistency(study):
     for name in config["models"]:
         if name.lower() in RESERVED:
             raise StudyError(f"models.{name}: this name is taken by a folder of results/; choose another")
+    for name, settings in config["models"].items():
+        _check_control(config["models"], name, settings.get("control"))
     _check_names_differ("models", config["models"])
     _check_names_differ("datasets", config["datasets"])
     for name, settings in config["datasets"].items():
@@ -389,6 +391,16 @@ def _check_consistency(study):
         raise StudyError(
             f"figures.eigenspectrum.token: layer 0 has only pixel patches, no '{token}'; name one as 'row,column'"
         )
+
+
+def _check_control(models, name, control):
+    key = f"models.{name}.control"
+    if control is None:
+        return
+    if control not in models or control == name:
+        raise StudyError(f"{key}: '{control}' is no other model of the study; name one of {sorted({*models} - {name})}")
+    if "control" in models[control]:
+        raise StudyError(f"{key}: '{control}' has a control itself; leave out models.{control}.control")
 
 
 def _check_names_differ(key, names):

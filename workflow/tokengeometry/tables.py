@@ -198,7 +198,7 @@ def correlation_table(matrices, model, uncertainty=None, samples=None):
         `tokengeometry.geometry.uncertainty.similarity`. What is not known is NaN.
     """
     from tokengeometry.geometry.correlation import pair_means
-    from tokengeometry.geometry.uncertainty.similarity import KINDS, MEASURES
+    from tokengeometry.geometry.uncertainty.similarity import KINDS, MEASURES, PREFIXES
 
     rows = []
     for layer, matrix in sorted(matrices.items()):
@@ -211,7 +211,7 @@ def correlation_table(matrices, model, uncertainty=None, samples=None):
             error[scaled] *= np.sqrt(uncertainty[layer].attributes["samples"] / samples)
         for measure, values, errors in zip(MEASURES, value, error, strict=True):
             # Correlation itself is of all images.
-            prefix = "" if measure == "correlation" else f"{measure}_"
+            prefix = PREFIXES[measure]
             for kind, its_value, its_error in zip(KINDS, values, errors, strict=True):
                 rows[-1] |= ({f"{prefix}{kind}": its_value} if prefix else {}) | {f"{prefix}{kind}_se": its_error}
     return pd.DataFrame(rows)

@@ -1,7 +1,8 @@
 """Statements on α over the layers: planted branches of which they are true, and of which they are false."""
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
 from planted import LAYERS, SAMPLES, alphas, valley, verdicts
 from threadpoolctl import threadpool_limits
@@ -10,6 +11,7 @@ from tokengeometry.geometry.claims.alphas import Alphas
 from tokengeometry.geometry.claims.verdicts import Interval, above, interval, near, simultaneous, with_error
 from tokengeometry.geometry.statistics.power_law import fit_power_law
 from tokengeometry.geometry.uncertainty import fits, spectra
+from tokengeometry.geometry.uncertainty.dimensions import Trajectories
 from tokengeometry.model.tokens import token_table
 
 
@@ -118,17 +120,24 @@ def test_without_folds_and_with_doubts_nothing_with_an_interval_is_told():
         assert found["1"].estimate == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("last", "agree"), [(3.0, "they agree"), (9.0, "they disagree")])
-def test_the_participation_ratio_is_set_beside_alpha(last, agree):
-    its = alphas(valley(8), DIPPING)
-    wide = np.full(its.alpha.shape, 5.0)
-    wide[1:, -1] = last
-    rows = [(layer, token, wide[token, layer]) for token in range(len(wide)) for layer in LAYERS]
-    rows.append((12, None, 100.0))
-    ratio = pd.DataFrame(rows, columns=["layer", "token", "participation_ratio"]).astype({"token": "Int64"})
-    (found,) = trajectories.of_dimension(its, ratio)
-    assert found.estimate == pytest.approx(last - 5)
-    assert found.why.endswith(agree)
+@pytest.mark.parametrize(
+    ("change", "error", "expected"),
+    [(-2.0, 0.3, "holds"), (2.0, 0.3, "does not hold"), (-2.0, 2.0, "can't be told here")],
+)
+def test_dimensions_after_the_minimum_of_alpha(change, error, expected):
+    its, images = alphas(valley(8), DIPPING), 400
+    psi = np.random.default_rng(0).normal(size=(13, images)) * error * np.sqrt(SAMPLES / 2)
+    ratio, share = np.full(13, 5.0), np.full(13, 0.5)
+    ratio[8], ratio[12], share[8], share[12] = 9.0, 9.0 + change, 0.4, 0.4 - change
+    values = {"participation_ratio": ratio, "leading_share": share}
+    influence = dict.fromkeys(values, psi - psi.mean(axis=1, keepdims=True))
+    beside = Trajectories(LAYERS, np.full(13, 64), values, influence, SAMPLES)
+    found = verdicts(trajectories.of_dimensions(its, beside))
+    assert [found[claim].verdict for claim in ("2b", "2c")] == [expected] * 2
+    assert (found["2b"].estimate, found["2c"].estimate) == pytest.approx((change, -change))
+    assert found["2b"].high - found["2b"].estimate == pytest.approx(1.96 * error, rel=0.15)
+    untold = verdicts(trajectories.of_dimensions(its, replace(beside, influence=None)))
+    assert {one.why for one in untold.values()} == {"uncertainty.folds is 0"}
 
 
 def test_a_contrasts_error_is_that_of_a_bootstrap_over_images():

@@ -12,6 +12,8 @@ VERDICTS = {
     "does not hold": (style.FAILS, "X"),
     "can't be told here": (style.UNTOLD, "D"),
 }
+# Of the model's control.
+CONTROL = "s"
 CHARACTERS = 58
 LINE = 0.135  # inches
 # Where columns begin.
@@ -27,7 +29,7 @@ def claims(table):
     Parameters
     ----------
     table : pandas.DataFrame
-        As in `claims.csv`: columns claim, statement, estimate, low, high, reference, verdict.
+        As in `claims.csv`: columns claim, statement, estimate, low, high, reference, control, verdict.
 
     Returns
     -------
@@ -54,7 +56,8 @@ def claims(table):
         figure,
         [
             "Each line has an axis of its own. The vertical tick is what the number is compared with: a value, or 95 % "
-            "of what the null gives. Bars are 95 % intervals. claims.csv says what each number is, and why."
+            "of what the null gives. Bars are 95 % intervals. claims.csv says what each number is, and why.",
+            "Open squares: the model's control." if table["control"].notna().any() else "",
         ],
     )
     return figure
@@ -64,7 +67,7 @@ def _mark(axes, row, middle, colour, marker, left=0.53, right=0.67):
     """The estimate, its interval and the reference, between two places of the line; the number right of them."""
     if not np.isfinite(row.estimate):
         return
-    values = [value for value in (row.estimate, row.low, row.high, row.reference) if np.isfinite(value)]
+    values = [value for value in (row.estimate, row.low, row.high, row.reference, row.control) if np.isfinite(value)]
     low, high = min(values), max(values)
     scale = (right - left) / (high - low) if high > low else 0.0
 
@@ -76,6 +79,9 @@ def _mark(axes, row, middle, colour, marker, left=0.53, right=0.67):
         axes.plot([at(row.reference)] * 2, [middle - 0.55, middle + 0.55], color=style.ANNOTATION, linewidth=0.8)
     if np.isfinite(row.low):
         axes.plot([at(row.low), at(row.high)], [middle, middle], color=colour, linewidth=1.8, zorder=2)
+    if np.isfinite(row.control):
+        look = dict(marker=CONTROL, color=style.ANNOTATION, markersize=4, markerfacecolor="none", linestyle="none")
+        axes.plot([at(row.control)], [middle], **look, zorder=4)
     axes.plot([at(row.estimate)], [middle], marker=marker, color=colour, markersize=4.5, linestyle="none", zorder=3)
     axes.text(NUMBER, middle, f"{row.estimate:.3g}", va="center", fontsize=7)
     if np.isfinite(row.reference):

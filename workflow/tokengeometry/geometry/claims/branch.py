@@ -7,7 +7,7 @@ from tokengeometry.geometry.claims.alphas import NO_FOLDS
 from tokengeometry.geometry.clusters import complete_trajectories
 
 
-def of_branch(alphas, clusters, correlation, ratio, grid, settings, margin):
+def of_branch(alphas, clusters, correlation, jackknife, dimensions, grid, settings, margin):
     """Claims 1 to 8.
 
     Parameters
@@ -15,8 +15,10 @@ def of_branch(alphas, clusters, correlation, ratio, grid, settings, margin):
     alphas : tokengeometry.geometry.claims.alphas.Alphas
     clusters, correlation : pandas.DataFrame
         As in `clusters.csv` and `correlation.csv`.
-    ratio : pandas.DataFrame or None
-        As in `participation_ratio.csv`, where the study has it.
+    jackknife : dict
+        As of `tokengeometry.geometry.claims.correlations.read_jackknife`.
+    dimensions : tokengeometry.geometry.uncertainty.dimensions.Trajectories
+        Of the spatial tokens.
     grid : (int, int)
         Rows and columns of tokens.
     settings : dict
@@ -32,12 +34,12 @@ def of_branch(alphas, clusters, correlation, ratio, grid, settings, margin):
     points, moves, doubt = halves(alphas)
     found = [
         *trajectories.of_spatial(alphas, margin),
-        *(trajectories.of_dimension(alphas, ratio) if ratio is not None else []),
+        *trajectories.of_dimensions(alphas, dimensions),
         *trajectories.of_cls(alphas),
         *places.of_clusters(clusters, grid),
         *clustering.of_trajectories(points, moves, settings, doubt),
         *places.of_corners(alphas, grid),
-        *correlations.of_measures(correlation, NO_FOLDS if alphas.influence is None else ""),
+        *correlations.of_measures(correlation, jackknife, NO_FOLDS if alphas.influence is None else ""),
     ]
     return sorted(found, key=lambda verdict: verdict.claim)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tokengeometry.geometry.claims.alphas import NO_FOLDS
 from tokengeometry.geometry.claims.verdicts import (
     FAILS,
     HOLDS,
@@ -13,10 +14,25 @@ from tokengeometry.geometry.claims.verdicts import (
     simultaneous,
     with_doubt,
 )
+from tokengeometry.geometry.uncertainty.dimensions import LEADING
 
 FALLS = "The spatial tokens' α falls from layer 1 to its minimum"
 RISES = "α of the spatial tokens has its minimum before the last layer, and rises after it"
-DIMENSION = "After the minimum of α the spatial tokens lose dimensions, by their participation ratio too"
+# Measure, statement, what it is in words, and the sign of its change where dimensions are lost.
+DIMENSIONS = (
+    (
+        "participation_ratio",
+        "After the minimum of α the spatial tokens lose dimensions, by their participation ratio too",
+        "mean participation ratio",
+        -1,
+    ),
+    (
+        "leading_share",
+        f"After the minimum of α the spatial tokens lose dimensions, by the variance of ranks 1 to {LEADING} too",
+        f"mean share of the variance in ranks 1 to {LEADING}",
+        1,
+    ),
+)
 ONE = "α of the spatial tokens is near 1 at the last layer"
 CLS_BEGINS = "CLS begins with more dimensions (a lower α) than the spatial tokens"
 CLS_DIPS = "CLS loses dimensions (its α rises) from layer 1 to about layer 2"
@@ -91,36 +107,50 @@ def _above_lowest(values, influence, samples, end, others):
     return simultaneous(contrasts, moves, samples)[largest], others[largest]
 
 
-def of_dimension(alphas, ratio):
-    """Claim 2b: the participation ratio beside α.
+def of_dimensions(alphas, dimensions):
+    """Claims 2b and 2c: measures that the first ranks decide, beside α, which begins behind them.
 
     Parameters
     ----------
     alphas : tokengeometry.geometry.claims.alphas.Alphas
-    ratio : pandas.DataFrame
-        Columns layer, token and participation_ratio.
+    dimensions : tokengeometry.geometry.uncertainty.dimensions.Trajectories
+        Of the spatial tokens.
 
     Returns
     -------
     list of Verdict
-        Without a minimum of α before the last layer, the two are compared from the first layer on.
+        Without a minimum of α before the last layer, they are compared from the first layer on.
     """
     tokens, layers = alphas.spatial()
+    layers = layers[np.isin(alphas.layers[layers], dimensions.layers)]
     if len(layers) < 3 or not len(tokens):
-        return [Verdict("2b", DIMENSION, "none", UNTOLD, FEW_LAYERS)]
+        return [
+            Verdict(claim, statement, "none", UNTOLD, FEW_LAYERS)
+            for claim, (_, statement, _, _) in zip(("2b", "2c"), DIMENSIONS, strict=True)
+        ]
     values, _ = alphas.mean(tokens, layers)
-    wide = ratio[ratio.token.notna()].pivot(index="token", columns="layer", values="participation_ratio")
-    dimensions = wide.loc[alphas.tokens.token.iloc[tokens], alphas.layers[layers]].mean().to_numpy(np.float64)
     lowest = int(np.argmin(values[:-1]))
-    change, steeper = dimensions[-1] - dimensions[lowest], values[-1] - values[lowest]
-    first, last = alphas.layers[layers[lowest]], alphas.layers[layers[-1]]
-    agree = "they agree" if change * steeper < 0 else "they disagree"
-    why = (
-        f"the participation ratio has no interval; it goes from {_of(dimensions[lowest])} to {_of(dimensions[-1])} "
-        f"while α goes from {_of(values[lowest])} to {_of(values[-1])}: {agree}"
-    )
-    statistic = f"mean participation ratio at layer {last} less that at layer {first}"
-    return [Verdict("2b", DIMENSION, statistic, UNTOLD, why, estimate=float(change), reference=0.0)]
+    ends = alphas.layers[layers[lowest]], alphas.layers[layers[-1]]
+    first, last = (int(np.flatnonzero(dimensions.layers == layer)[0]) for layer in ends)
+    found = []
+    for claim, (measure, statement, words, sign) in zip(("2b", "2c"), DIMENSIONS, strict=True):
+        its = dimensions.values[measure]
+        moves = None
+        if dimensions.influence is not None:
+            moves = dimensions.influence[measure][last] - dimensions.influence[measure][first]
+        change = interval(its[last] - its[first], moves, dimensions.samples)
+        towards = interval(sign * change.estimate, moves, dimensions.samples)
+        verdict = above(towards)
+        why = (
+            f"it goes from {_of(its[first])} to {_of(its[last])} while α goes from {_of(values[lowest])} to "
+            f"{_of(values[-1])}"
+        )
+        statistic = f"{words} at layer {ends[1]} less that at layer {ends[0]}"
+        doubt = NO_FOLDS if moves is None else ""
+        found.append(
+            Verdict(claim, statement, statistic, **with_doubt(verdict, why, doubt), **change.numbers, reference=0.0)
+        )
+    return found
 
 
 def of_cls(alphas):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import t
 
 from tokengeometry.geometry.uncertainty import fits
 
@@ -90,13 +90,15 @@ def interval(value, influence, samples):
     return with_error(value, float(fits.standard_error(influence, samples)))
 
 
-def with_error(value, error, times=1):
-    """A number with a normal interval, simultaneous for `times` of them (Bonferroni).
+def with_error(value, error, times=1, freedom=np.inf):
+    """A number with Student's interval, simultaneous for `times` of them (Bonferroni).
 
     Parameters
     ----------
     value, error : float
     times : int
+    freedom : int
+        Degrees of freedom of the error; the interval is normal without.
 
     Returns
     -------
@@ -104,8 +106,9 @@ def with_error(value, error, times=1):
     """
     if not error > 0:
         return Interval(float(value))
-    width = norm.isf(ERROR / 2 / times) * error
-    p = min(1.0, times * 2 * norm.sf(abs(value) / error))
+    law = t(freedom)
+    width = law.isf(ERROR / 2 / times) * error
+    p = min(1.0, times * 2 * law.sf(abs(value) / error))
     return Interval(float(value), float(value - width), float(value + width), float(p))
 
 
@@ -239,17 +242,23 @@ def with_doubt(verdict, why, doubt):
     return dict(verdict=UNTOLD, why=doubt) if doubt else dict(verdict=verdict, why=why)
 
 
-def in_rows(verdicts):
+def in_rows(verdicts, control=None):
     """Verdicts as the table has them.
 
     Parameters
     ----------
     verdicts : list of Verdict
+    control : pandas.DataFrame, optional
+        The table of the same statements on another model, such as the same one with random weights.
 
     Returns
     -------
     pandas.DataFrame
-        Columns claim, statement, statistic, estimate, low, high, p, reference, verdict, why.
+        Columns claim, statement, statistic, estimate, low, high, p, reference, control (the control's estimate),
+        verdict, why.
     """
     columns = ["claim", "statement", "statistic", "estimate", "low", "high", "p", "reference", "verdict", "why"]
-    return pd.DataFrame([vars(verdict) for verdict in verdicts], columns=columns)
+    table = pd.DataFrame([vars(verdict) for verdict in verdicts], columns=columns)
+    estimates = {} if control is None else dict(zip(control.claim, control.estimate, strict=True))
+    table.insert(columns.index("verdict"), "control", table.claim.map(estimates).astype(float))
+    return table

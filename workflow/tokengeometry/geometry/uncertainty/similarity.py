@@ -31,6 +31,8 @@ from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, batch_rows
 
 MEASURES = ("correlation", "centred", "cka", "cosine")
 KINDS = ("mean", "mean_spatial", "mean_cls_spatial")
+# Of their columns in `correlation.csv`.
+PREFIXES = {measure: "" if measure == "correlation" else f"{measure}_" for measure in MEASURES}
 
 # Image n is in fold n mod FOLDS.
 FOLDS = 10
@@ -51,10 +53,14 @@ class Similarity:
         `tokengeometry.geometry.correlation.pair_means`. NaN where there is no pair, or none is defined.
     error : array, (measure, kind), float64
         The standard errors. NaN where the images are too few, or where a mean is not defined without one of the folds.
+    without : array, (measure, kind, fold), float64
+        The means without each of the `FOLDS` folds, for the error of a contrast between layers, which share images; see
+        `jackknife_error`. NaN where there are fewer images than folds.
     """
 
     value: np.ndarray
     error: np.ndarray
+    without: np.ndarray
 
 
 def of_layer(samples, prefix_tokens, *, count, floor=0.0, threads=1, block_bytes=BLOCK_BYTES // 2):
@@ -90,17 +96,39 @@ def of_layer(samples, prefix_tokens, *, count, floor=0.0, threads=1, block_bytes
         sums, cosines = _read(samples, prefix_tokens, floor, threads)
         found = {"cosine": _mean_over_images(cosines, count)}
         for measure, matrix in (("correlation", sums.pearson), ("centred", sums.centred)):
-            value, error = _jackknifed(matrix, len(sums.counts), prefix_tokens)
-            found[measure] = value, error * np.sqrt(len(cosines) / count)
+            value, without = _jackknifed(matrix, len(sums.counts), prefix_tokens)
+            found[measure] = value, jackknife_error(without, len(cosines)) * np.sqrt(len(cosines) / count), without
         del sums, matrix
         kernels = _Kernels(samples, floor, threads, block_bytes)
-        found["cka"] = _jackknifed(kernels.cka, len(kernels.counts), prefix_tokens)
-    value, error = zip(*(found[measure] for measure in MEASURES), strict=True)
-    return Similarity(np.array(value), np.array(error))
+        value, without = _jackknifed(kernels.cka, len(kernels.counts), prefix_tokens)
+        found["cka"] = value, jackknife_error(without, len(cosines)), without
+    value, error, without = zip(*(found[measure] for measure in MEASURES), strict=True)
+    return Similarity(np.array(value), np.array(error), np.array(without))
+
+
+def jackknife_error(without, images):
+    """The standard error of a number, by leaving out one fold of the images at a time.
+
+    Parameters
+    ----------
+    without : array, (..., fold)
+        The number without each of the `FOLDS` folds.
+    images : int
+        In all folds together.
+
+    Returns
+    -------
+    array, (...)
+        NaN where there is but one fold, or where the number is not defined without one.
+    """
+    folds = min(FOLDS, images)
+    return (
+        np.sqrt((folds - 1) * without[..., :folds].var(axis=-1)) if folds > 1 else np.full(without.shape[:-1], np.nan)
+    )
 
 
 def _jackknifed(matrix_of, folds, prefix_tokens):
-    """Means over pairs, (kind,), and their standard errors by leaving out one fold at a time.
+    """Means over pairs, (kind,), and the same without each fold, (kind, fold).
 
     Parameters
     ----------
@@ -114,16 +142,16 @@ def _jackknifed(matrix_of, folds, prefix_tokens):
         found = correlation.pair_means(matrix_of(kept), prefix_tokens)
         return np.array([found[kind] for kind in KINDS])
 
-    value = means(np.ones(folds, bool))
-    if folds < 2:
-        return value, np.full(len(KINDS), np.nan)
-    without = np.array([means(kept) for kept in ~np.eye(folds, dtype=bool)])
-    return value, np.sqrt((folds - 1) * without.var(axis=0))
+    value, without = means(np.ones(folds, bool)), np.full((len(KINDS), FOLDS), np.nan)
+    if folds > 1:
+        without[:, :folds] = np.transpose([means(kept) for kept in ~np.eye(folds, dtype=bool)])
+    return value, without
 
 
 def _mean_over_images(cosines, count):
-    """The mean of values (sample, kind) and its standard error for N images, (kind,)."""
+    """The mean of values (sample, kind), its standard error for N images, (kind,), and it without each fold."""
     value, error = np.full((2, len(KINDS)), np.nan)
+    without, fold = np.full((len(KINDS), FOLDS), np.nan), np.arange(len(cosines)) % FOLDS
     for kind, its in enumerate(cosines.T):
         defined = its[~np.isnan(its)]
         if len(defined):
@@ -131,7 +159,10 @@ def _mean_over_images(cosines, count):
         if len(defined) > 1:
             # Of N images, as many have a value as of these.
             error[kind] = defined.std(ddof=1) / np.sqrt(count * len(defined) / len(its))
-    return value, error
+        for left_out in range(min(FOLDS, len(its))):
+            rest = its[(fold != left_out) & ~np.isnan(its)]
+            without[kind, left_out] = rest.mean() if len(rest) else np.nan
+    return value, error, without
 
 
 class _FoldSums:

@@ -18,7 +18,7 @@ def save(path, found, labels, /, **attributes):
     path : path
         The store to make: `eigenvalues` and `held_out` (token, rank), `scores` (token, sample, band); the same of the
         averaged token and of all pooled, (rank,) and (sample, band); `last_rank` (band,); `similarity` and
-        `similarity_error` (measure, pairs).
+        `similarity_error` (measure, pairs), `similarity_without` (measure, pairs, fold).
     found : tokengeometry.geometry.uncertainty.layers.Layer
     labels : dict of str to (tuple of str, array)
         Coordinates of the layer and of these samples.
@@ -35,6 +35,7 @@ def save(path, found, labels, /, **attributes):
             write_folded(store, found.spectra[kind], prefix, leading, "rank")
         store.write("similarity", found.similarity.value, ("measure", "pairs"))
         store.write("similarity_error", found.similarity.error, ("measure", "pairs"))
+        store.write("similarity_without", found.similarity.without, ("measure", "pairs", "fold"))
 
 
 def write_folded(store, folded, prefix="", leading=(), rank="held_out_rank"):
