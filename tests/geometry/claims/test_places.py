@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from planted import GRID, LAYERS, alphas, clusters, valley, verdicts
-from scipy.stats import kruskal
+from scipy.stats import kruskal, norm
 from tokengeometry.geometry.claims import places
+from tokengeometry.geometry.claims.verdicts import against
 
 ROW, COLUMN = np.indices((16, 16))
 DISTANCE = np.minimum.reduce([ROW, COLUMN, 15 - ROW, 15 - COLUMN])
@@ -52,6 +53,26 @@ def test_morans_i_is_its_definition_with_a_dense_matrix_of_weights(missing):
     z = values[np.isfinite(values)] - np.nanmean(values)
     expected = len(z) / weights.sum() * (z @ weights @ z) / (z @ z)
     assert places.morans_i(values) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("missing", [0, 7])
+def test_morans_i_and_its_null_are_those_of_esda(missing):
+    from esda import Moran
+    from libpysal.weights import lat2W, w_subset
+
+    # A map with a little autocorrelation, so that p is neither end.
+    values = np.random.default_rng(3).normal(size=(6, 9))
+    values = values + 0.25 * np.roll(values, 1, axis=0)
+    values.ravel()[:missing] = np.nan
+    there = np.flatnonzero(np.isfinite(values))
+    weights = w_subset(lat2W(*values.shape, rook=False), there.tolist())
+    expected = Moran(values.ravel()[there], weights, transformation="B", permutations=0)
+    assert places.morans_i(values) == pytest.approx(expected.I, rel=1e-12)
+    null = places.permuted(values)
+    assert null.std() == pytest.approx(expected.seI_rand, rel=0.1)
+    p, _ = against(places.morans_i(values), null)
+    assert 0.01 < p < 0.4
+    assert p == pytest.approx(norm.sf(expected.z_rand), abs=0.05)
 
 
 def test_permutations_have_the_mean_of_theory():

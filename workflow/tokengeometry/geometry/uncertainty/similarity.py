@@ -122,9 +122,9 @@ def jackknife_error(without, images):
         NaN where there is but one fold, or where the number is not defined without one.
     """
     folds = min(FOLDS, images)
-    return (
-        np.sqrt((folds - 1) * without[..., :folds].var(axis=-1)) if folds > 1 else np.full(without.shape[:-1], np.nan)
-    )
+    if folds < 2:
+        return np.full(without.shape[:-1], np.nan)
+    return np.sqrt((folds - 1) * without[..., :folds].var(axis=-1))
 
 
 def _jackknifed(matrix_of, folds, prefix_tokens):
