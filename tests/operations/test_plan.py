@@ -151,7 +151,7 @@ def test_what_waits_for_other_parts_adds_up(planned, joint):
         samples_per_part=8,
         concatenated_samples=joint,
         fit=fit,
-        uncertainty={"folds": 2, "images": joint},
+        uncertainty=SMALL["uncertainty"] | {"images": joint},
         **NOT_KEPT | POWER_LAW,
     )
     # Those of the first part wait for the second, layer by layer, and merged for the third.

@@ -430,6 +430,7 @@ CODE = {
         {job("layer", **BRANCH, layer=layer, part=part) for layer in LAYERS[1:] for part in PARTS}
         | moments(BRANCH, LAYERS, PARTS)
         | merged(BRANCH, LAYERS)
+        | folded(BRANCH, LAYERS[1:])
         | LATER,
     ),
     "the weights": (

@@ -113,12 +113,13 @@ def test_a_second_run_has_nothing_to_do_and_a_change_costs_what_it_does_alone(im
         planned = set(re.findall(r"^rule (\w+):$", run(imported, "--dry-run").stdout, re.MULTILINE))
     finally:
         own.write_text(text)
-    expected = {"cluster_table", "claims_table", "draw_claims", "draw_alpha", "draw_statistic", "draw_clusters"}
+    tables = {"cluster_table", "alpha_means_table", "claims_table"}
+    expected = tables | {"draw_claims", "draw_alpha", "draw_statistic", "draw_clusters"}
     assert planned == {f"geometry_{rule}" for rule in expected} | {"steepest"}
 
 
 def test_on_request_rules_know_the_study(imported):
-    assert re.search(r"^21 stores are whole$", run(imported, "geometry_verify").stdout, re.MULTILINE)
+    assert re.search(r"^24 stores are whole$", run(imported, "geometry_verify").stdout, re.MULTILINE)
     assert "results: results/geometry/" in run(imported, "geometry_plan").stdout
 
 

@@ -246,11 +246,11 @@ def test_two_studies_run_side_by_side_and_leave_the_first_alone(beside, finished
 
     # Each has its own to do, and the stores of its own folder.
     assert beside.planned() == set()
-    for name, stores_there in (("pilot", 21), ("second", 21)):
+    for name, stores_there in (("pilot", 24), ("second", 24)):
         assert beside.planned("--configfile", f"{name}.yaml") == set()
         verified = beside.run("verify", "--configfile", f"{name}.yaml").stdout
         assert re.search(rf"^{stores_there} stores are whole$", verified, re.MULTILINE)
-    assert re.search(r"^21 stores are whole$", beside.run("verify").stdout, re.MULTILINE)
+    assert re.search(r"^24 stores are whole$", beside.run("verify").stdout, re.MULTILINE)
 
 
 def test_a_copy_of_the_configuration_is_refused_before_anything_is_written(beside):

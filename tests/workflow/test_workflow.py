@@ -112,17 +112,21 @@ def test_every_figure_is_there_as_png_and_svg_that_say_what_it_is_of(finished):
     names = {file.stem for file in (finished.branch / "figures").iterdir()}
     assert names == {
         "alpha_maps",
+        "alpha_se_maps",
         "alpha_trajectories",
         "claims",
         "clusters_embedding",
         "clusters_map",
         "correlation_matrices",
+        "dimension_trajectories",
         "eigenspectrum_fit",
+        "fit_ranges",
         "mean_correlation",
+        "token_similarity",
         *(f"{table}_{kind}" for table in ("rankme", "token_norm") for kind in ("maps", "trajectories")),
     }
     figures = [*(finished.branch / "figures").iterdir(), *finished.path("figures").iterdir()]
-    assert len(figures) == 26
+    assert len(figures) == 34
     for figure in figures:
         of = "tiny · pictures test (N = 24 images)"
         if figure.suffix == ".png":

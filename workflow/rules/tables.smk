@@ -184,7 +184,7 @@ rule claims_table:
         **ask("claims_table"),
     params:
         code=code("claims_table.py"),
-        fit=in_order(config["fit"]),
+        fit={key: config["fit"][key] for key in ("ranks", "weights")},
         clusters=in_order(config["clusters"]),
         margin=float(config["uncertainty"]["margin"]),
     script:
@@ -217,7 +217,7 @@ rule claims_of_splits:
         **ask("claims_of_splits"),
     params:
         code=code("claims_of_splits.py"),
-        fit=in_order(config["fit"]),
+        fit={key: config["fit"][key] for key in ("ranks", "weights")},
         margin=float(config["uncertainty"]["margin"]),
     script:
         "../scripts/claims_of_splits.py"

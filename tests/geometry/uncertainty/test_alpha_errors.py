@@ -80,6 +80,26 @@ def test_the_standard_error_of_a_gaussian_is_the_closed_form():
     assert fits.standard_error(psi, 20000) == pytest.approx(np.sqrt(2 / 20000 * np.square(c).sum()), rel=0.03)
 
 
+def test_errors_from_the_first_part_are_those_from_all_images():
+    # Direct mode deals the images of its first part only.
+    rng, found = np.random.default_rng(6), []
+    for alpha, elliptical in PLANTED * 3:
+        values = draw(rng, 2000, 150, alpha, elliptical)
+        whole, first = spectra.of_vectors(values, 2), spectra.of_vectors(values[:1000], 2)
+        used = np.ones(150, bool)
+        found.append(
+            [
+                fits.estimate(whole.eigenvalues, used, 2000, its, 2, ranks=RANKS, weights="inverse_rank")
+                for its in (whole, first)
+            ]
+        )
+    errors = np.array([[its.se for its in pair] for pair in found])
+    assert errors[:, 1].mean() == pytest.approx(errors[:, 0].mean(), rel=0.05)
+    np.testing.assert_allclose(errors[:, 1], errors[:, 0], rtol=0.15)
+    corrected = np.array([[its.corrected for its in pair] for pair in found])
+    assert (np.abs(np.diff(corrected, axis=1)[:, 0]) < errors[:, 0]).all()
+
+
 @pytest.mark.parametrize("folds", [2, 5])
 def test_held_out_variances_are_those_of_plain_linear_algebra(folds):
     values = draw(np.random.default_rng(3), 303, 40, 1.5)
@@ -89,6 +109,17 @@ def test_held_out_variances_are_those_of_plain_linear_algebra(folds):
         _, vectors = np.linalg.eigh(covariance(values[~inside]))
         expected += np.diag(vectors.T @ covariance(values[inside]) @ vectors)[::-1] / folds
     np.testing.assert_allclose(spectra.of_vectors(values, folds).held_out, expected, rtol=1e-9)
+
+
+def test_ranks_that_the_images_outside_a_fold_have_not_are_0():
+    values = draw(np.random.default_rng(7), 16, 40, 1.0).astype(np.float32)
+    found = spectra.of_vectors(values, 2)
+    assert (found.held_out[:7] > 0).all()
+    assert not found.held_out[7:].any()
+    corrected = fits.estimate(
+        found.eigenvalues, np.arange(40) < 15, 16, found, 2, ranks=(2, 12), weights="inverse_rank"
+    ).corrected
+    assert np.isnan(corrected)
 
 
 def test_scores_are_squares_over_eigenvalues():

@@ -88,14 +88,20 @@ class Alphas:
         return tokens[its], later[complete]
 
     def cls(self):
-        """The position of CLS and those of the layers at which it has α; none where there is none."""
+        """CLS and the layers from 1 on at which it has α.
+
+        Returns
+        -------
+        token, layers : array of int
+            Positions; empty where there is no CLS.
+        """
         token = np.flatnonzero(self.tokens.name == "cls")
         return token, np.flatnonzero(np.isfinite(self.corrected[token]).all(axis=0) & (self.layers >= 1)) if len(
             token
         ) else np.empty(0, int)
 
 
-def read(table, tokens, spectra, folded, *, ranks, weights, **_):
+def read(table, tokens, spectra, folded, *, ranks, weights):
     """α as `alpha.csv` has it, with the influences.
 
     Parameters
@@ -107,7 +113,7 @@ def read(table, tokens, spectra, folded, *, ranks, weights, **_):
     spectra, folded : dict of int to open store
         By layer. Without folds, the last is empty.
     ranks, weights
-        Of the configuration's `fit`; its other keys are not looked at.
+        Of the configuration's `fit`.
 
     Returns
     -------

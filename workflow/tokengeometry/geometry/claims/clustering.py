@@ -175,7 +175,17 @@ def indices(points, halves, settings, seeds, most):
 
 
 def one_gaussian(points, draws, seed):
-    """Points from one Gaussian of the same mean and covariance, (draw, point, feature)."""
+    """Points from one Gaussian of the same mean and covariance.
+
+    Parameters
+    ----------
+    points : array, (point, feature)
+    draws, seed : int
+
+    Returns
+    -------
+    array, (draw, point, feature)
+    """
     covariance = np.cov(points, rowvar=False).reshape(points.shape[1], points.shape[1])
     law = multivariate_normal(points.mean(axis=0), covariance, allow_singular=True)
     return law.rvs((draws, len(points)), random_state=seed).reshape(draws, *points.shape)

@@ -56,7 +56,18 @@ def morans_i(values):
 
 
 def permuted(values, draws=PERMUTATIONS, seed=0):
-    """Moran's I of maps whose cells are permuted among those that have values, (draw,)."""
+    """Moran's I of maps whose cells are permuted among those that have values.
+
+    Parameters
+    ----------
+    values : array, (row, column)
+        NaN where there is none.
+    draws, seed : int
+
+    Returns
+    -------
+    array, (draw,)
+    """
     rng, there = np.random.default_rng(seed), np.isfinite(values)
     found = np.empty(draws)
     for draw in range(draws):
@@ -67,7 +78,17 @@ def permuted(values, draws=PERMUTATIONS, seed=0):
 
 
 def distance_to_border(grid):
-    """Tokens between every cell and the nearest border, (row, column), int."""
+    """Tokens between every cell and the nearest border.
+
+    Parameters
+    ----------
+    grid : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    array of int, (row, column)
+    """
     row, column = np.indices(grid)
     return np.minimum.reduce([row, column, grid[0] - 1 - row, grid[1] - 1 - column])
 
@@ -97,7 +118,17 @@ def explained(labels, values):
 
 
 def shifted(labels, values):
-    """The same of all shifts of the clusters' map over a torus but the one that leaves it, (shift,)."""
+    """The same of all shifts of the clusters' map over a torus but the one that leaves it.
+
+    Parameters
+    ----------
+    labels, values : array, (row, column)
+        As of `explained`.
+
+    Returns
+    -------
+    array, (shift,)
+    """
     rows, columns = labels.shape
     return np.array(
         [

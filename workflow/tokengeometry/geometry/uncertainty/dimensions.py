@@ -63,7 +63,18 @@ def participation_ratio(eigenvalues):
 
 
 def leading_share(eigenvalues):
-    """The share of the variance in the first ranks, and its derivatives in log λ; as `participation_ratio`."""
+    """The share of the variance in the first ranks, and its derivatives in log λ.
+
+    Parameters
+    ----------
+    eigenvalues : array, (..., rank)
+        Not all 0.
+
+    Returns
+    -------
+    value : array, (...)
+    derivatives : array, (..., rank)
+    """
     shares = eigenvalues / eigenvalues.sum(axis=-1, keepdims=True)
     first = np.arange(eigenvalues.shape[-1]) < LEADING
     share = shares[..., first].sum(axis=-1, keepdims=True)

@@ -34,7 +34,7 @@ class Folded:
     eigenvalues : array, (..., rank), float64, descending
         Of all M images.
     held_out : array, (..., rank), float64
-        Variances of held-out images, by rank.
+        Variances of held-out images, by rank; 0 where the images outside a fold have none.
     scores : array, (..., sample, band), float16
         Means of q over the ranks of a band; see `tokengeometry.geometry.uncertainty.bands`. 1 where nothing is
         resolved.
@@ -79,9 +79,12 @@ class _Scatters:
         folds = np.arange(len(self.counts))
         found = np.zeros(self.sums.shape[1])
         for fold in folds:
-            _, vectors = _eigensystem(self.of(folds[folds != fold]))
-            found += np.einsum("ij,ij->j", self.of([fold]) @ vectors, vectors)
-        return found / len(folds)
+            others = folds[folds != fold]
+            values, vectors = _eigensystem(self.of(others))
+            its = np.einsum("ij,ij->j", self.of([fold]) @ vectors, vectors)
+            # Where the others have no variance, any vectors would do.
+            found += np.where(_resolved(values, self.counts[others].sum()), its, np.nan)
+        return np.nan_to_num(found, nan=0.0) / len(folds)
 
     def mean(self):
         return self.sums.sum(axis=0) / self.counts.sum()
@@ -90,6 +93,11 @@ class _Scatters:
 def _eigensystem(covariance):
     values, vectors = np.linalg.eigh(covariance)
     return values[::-1], vectors[:, ::-1]
+
+
+def _resolved(values, count):
+    """Which eigenvalues of a covariance of so many vectors are more than the solver's error."""
+    return (values > solver_floor(values[0], len(values))) & (np.arange(1, len(values) + 1) < count)
 
 
 def _inverse(values, size):
@@ -185,12 +193,12 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
                 values = _read(samples, block)
             for part in in_order(lambda of: np.square((of - mean).astype(np.float32) @ vectors), values, threads):
                 squares += part / tokens
-    together = _banded(squares, _inverse(eigenvalues, features), edges)
-    return {
-        "token": found,
-        "averaged": of_vectors(average, folds),
-        "pooled": Folded(eigenvalues, pooled.held_out(), together, edges),
-    }
+        together = _banded(squares, _inverse(eigenvalues, features), edges)
+        return {
+            "token": found,
+            "averaged": of_vectors(average, folds),
+            "pooled": Folded(eigenvalues, pooled.held_out(), together, edges),
+        }
 
 
 def _read(samples, tokens):
