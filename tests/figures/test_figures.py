@@ -116,7 +116,7 @@ def test_every_figure_is_written_as_bitmap_and_vectors(saved):
     for name in ("statistic_trajectories", "clusters_map", "train_test"):
         assert (saved / f"{name}.png").stat().st_size > 3000
         assert "</svg>" in (saved / f"{name}.svg").read_text()
-    assert len(list(saved.iterdir())) == 24
+    assert len(list(saved.iterdir())) == 26
 
 
 def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):

@@ -83,8 +83,8 @@ def test_the_standard_error_of_a_gaussian_is_the_closed_form():
 def test_errors_from_the_first_part_are_those_from_all_images():
     # Direct mode deals the images of its first part only.
     rng, found = np.random.default_rng(6), []
-    for alpha, elliptical in PLANTED * 3:
-        values = draw(rng, 2000, 150, alpha, elliptical)
+    for alpha in (1.0, 1.5, 2.5) * 2:
+        values = draw(rng, 2000, 150, alpha)
         whole, first = spectra.of_vectors(values, 2), spectra.of_vectors(values[:1000], 2)
         used = np.ones(150, bool)
         found.append(
@@ -94,8 +94,7 @@ def test_errors_from_the_first_part_are_those_from_all_images():
             ]
         )
     errors = np.array([[its.se for its in pair] for pair in found])
-    assert errors[:, 1].mean() == pytest.approx(errors[:, 0].mean(), rel=0.05)
-    np.testing.assert_allclose(errors[:, 1], errors[:, 0], rtol=0.15)
+    np.testing.assert_allclose(errors[:, 1], errors[:, 0], rtol=0.05)
     corrected = np.array([[its.corrected for its in pair] for pair in found])
     assert (np.abs(np.diff(corrected, axis=1)[:, 0]) < errors[:, 0]).all()
 

@@ -59,9 +59,15 @@ def test_its_standard_error_is_that_of_a_bootstrap_over_images(measure):
     assert fits.standard_error(psi(values, measure), len(values)) == pytest.approx(np.std(draws), rel=0.2)
 
 
+def second_layer(finished):
+    parts = sorted((finished.branch / "activations/layer_02").glob("part_*.zarr"))
+    return np.concatenate([zarr_store.open_store(part)["activations"][:] for part in parts])
+
+
 def test_the_table_has_the_means_of_a_study(finished):
     table = pd.read_csv(finished.branch / "dimensions.csv").set_index(["layer", "group", "measure"])
-    images = zarr_store.open_store(finished.branch / "activations/layer_02/part_000.zarr")["activations"][:]
+    images = second_layer(finished)
+    assert len(images) == 24
     matrices = [covariance(token) for token in images.astype(np.float64).transpose(1, 0, 2)]
     for measure, of in RATIO.items():
         # The first token is CLS.
@@ -70,21 +76,37 @@ def test_the_table_has_the_means_of_a_study(finished):
     alpha = pd.read_csv(finished.branch / "alpha.csv")
     spatial = alpha[(alpha.layer == 2) & (alpha.kind == "spatial")]
     assert table.tokens[2, "spatial", "alpha"] == spatial.alpha.notna().sum()
-    rows = table[table.se.notna()]
+    rows = table[table.low.notna()]
     assert {"participation_ratio", "leading_share"} <= set(rows.index.get_level_values("measure"))
     np.testing.assert_allclose(rows.high - rows.value, 1.96 * rows.se, rtol=1e-4)
     assert (0, "cls", "leading_share") not in table.index
 
 
-def test_the_error_of_a_mean_counts_that_tokens_share_images(finished):
-    table = pd.read_csv(finished.branch / "dimensions.csv").set_index(["layer", "group", "measure"])
-    images = zarr_store.open_store(finished.branch / "activations/layer_02/part_000.zarr")["activations"][:]
-    tokens, rng = images.astype(np.float64).transpose(1, 0, 2)[1:], np.random.default_rng(2)
-    count = images.shape[0]
+class Store(dict):
+    """What is read of an open store."""
+
+    def __init__(self, arrays, **attributes):
+        super().__init__(arrays)
+        self.attributes = attributes
+
+
+def test_the_error_of_a_mean_counts_that_tokens_share_images():
+    # What makes an image large does so for all its tokens.
+    values, rng = images(features=40), np.random.default_rng(2)
+    layer = np.stack([values, values[:, ::-1] + rng.normal(size=values.shape), 2 * values], axis=1)
+    folded = spectra.of_layer(layer, 2)["token"]
+    spectrum = Store(
+        {"eigenvalues": folded.eigenvalues, "floor": np.zeros_like(folded.eigenvalues)}, samples=len(layer)
+    )
+    uncertainty = Store(vars(folded) | {"last_rank": folded.edges[1:]}, samples=len(layer))
+    model = {"grid": (1, 3), "prefix_tokens": []}
+    found = dimensions.of_group({1: spectrum}, {1: uncertainty}, model, "spatial")
     for measure, of in RATIO.items():
         draws = []
-        for _ in range(100):
-            some = rng.integers(0, count, count)
-            draws.append(np.mean([of(covariance(token[some])) for token in tokens]))
-        # So few images, of which two thirds are in folds.
-        assert table.se[2, "spatial", measure] == pytest.approx(np.std(draws), rel=0.6)
+        for _ in range(200):
+            some = rng.integers(0, len(layer), len(layer))
+            draws.append(np.mean([of(covariance(token[some])) for token in layer.transpose(1, 0, 2)]))
+        error = fits.standard_error(found.influence[measure][0], found.samples)
+        assert error == pytest.approx(np.std(draws), rel=0.25)
+        alone = [fits.standard_error(psi(token, measure), len(layer)) for token in layer.transpose(1, 0, 2)]
+        assert error > 1.3 * np.sqrt(np.square(alone).sum()) / 3

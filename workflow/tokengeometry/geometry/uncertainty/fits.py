@@ -304,9 +304,8 @@ def mean_estimates(eigenvalues, used, samples, folded, folds, grid, *, weights, 
     scores = np.moveaxis(folded.scores, -2, -1).astype(np.float32).reshape(sums.shape[1], -1)
     errors = standard_error(sums @ scores, samples)
     share = (folds - 1) / (2 * folds - 1) * folded.scores.shape[-2] / samples
-    return [
-        (count, alpha, alpha - (whole - held_out) * share, se)
-        if its[..., last:].any() == 0 and count
-        else (count, alpha, np.nan, np.nan)
-        for (count, alpha, whole, held_out), se, its in zip(means, errors, every, strict=True)
-    ]
+    found = []
+    for (count, alpha, whole, held_out), se, its in zip(means, errors, every, strict=True):
+        corrected = alpha - (whole - held_out) * share if count and not its[..., last:].any() else np.nan
+        found.append((count, alpha, corrected, se))
+    return found
