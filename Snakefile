@@ -12,6 +12,7 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/machinery/resources.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/fetch.smk"
 
 
