@@ -43,6 +43,7 @@ if not IMPORTED:
     include: "workflow/rules/machinery/locks.smk"
     include: "workflow/rules/machinery/cluster.smk"
     include: "workflow/rules/machinery/ends.smk"
+    include: "workflow/rules/machinery/progress.smk"
 
 
 rule activations:

@@ -28,10 +28,11 @@ def reported(path, category, title, caption=None):
         # One label at most may differ among results of a branch; of two Snakemake's report makes a switch.
         return {"result": title.format(name=name), **of}
 
+    folder = {TABLES: "tables", EXPLORER: "explorer"}.get(category, "figures")
     caption = caption or Path(path).stem.replace("{statistic}", "statistic")
     return report(
         path,
-        caption=f"../report/{'tables' if category == TABLES else 'figures'}/{caption}.rst",
+        caption=f"../report/{folder}/{caption}.rst",
         category=category,
         subcategory=", ".join(of.values()) or "All branches",
         labels=labels,

@@ -36,7 +36,18 @@ def summarise(study, shared):
         for folder in [*(folder / "figures" for folder in folders), Path(study.folder, "figures")]
         for file in sorted(folder.glob("[!.]*.png"))
     ]
-    return "\n".join([*lines, "", "Tables and figures (each figure also as .svg):", *(f"  {f}" for f in opened)])
+    lines += ["", "Tables and figures (each figure also as .svg):", *(f"  {file}" for file in opened)]
+    return "\n".join([*lines, "", f"Open first: {_to_open(study)}"])
+
+
+def _to_open(study):
+    """The explorer's page; without one the folder of figures, of the whole study if it has several branches."""
+    explorer = Path(study.folder, "explorer", "index.html")
+    if explorer.exists():
+        return explorer
+    branch, *others = study.branches
+    folder = Path() if others else Path(branch.model, branch.dataset, branch.split)
+    return f"{Path(study.folder, folder, 'figures')}/"
 
 
 def _benchmarks(study, shared):
