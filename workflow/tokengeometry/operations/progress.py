@@ -86,16 +86,20 @@ class Progress:
 
     def end(self, job, now):
         """A job is done."""
-        stage = self.stages[self._rules[job]]
+        stage = self._stage(job)
         _, began = stage.running.pop(job, (None, now))
         stage.seconds.append(now - began)
         stage.done += 1
 
     def fail(self, job):
         """A job has failed; it may begin again."""
-        stage = self.stages[self._rules[job]]
+        stage = self._stage(job)
         stage.running.pop(job, None)
         stage.failed = True
+
+    def _stage(self, job):
+        # Of a job that was never said to begin, nothing is known.
+        return self.stages.get(self._rules.get(job), Stage(0))
 
     def expected(self, now):
         """Seconds to the end, if jobs go on as they did: each takes what those of its rule took, as many side by side.
