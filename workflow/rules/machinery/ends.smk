@@ -14,7 +14,8 @@ from tokengeometry.operations.run_summary import summarise
 report: "../../report/workflow.rst"
 
 
-config["versions"] = captions.versions()
+if workflow.is_main_process:
+    config["versions"] = captions.versions()
 
 # They make nothing that is the study's.
 ON_REQUEST = {"plan", "verify", "free"}

@@ -3,7 +3,8 @@
 def terminal_handler():
     """Snakemake's own handler that writes to the terminal, if it is one; None where another logger was chosen."""
     found = [its for its in logger.handlers if its.name == "DefaultStreamHandler"]
-    return found[0] if found and found[0].is_tty and os.environ.get("TERM") else None
+    moves = os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    return found[0] if found and found[0].is_tty and moves else None
 
 
 OUTPUT = workflow.logger_manager.settings
