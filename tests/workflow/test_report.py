@@ -149,9 +149,13 @@ def test_figures_have_the_papers_numbers(report, browser):
     assert found == {figure: ", ".join(expected[figure]) for figure in found}
 
 
-def test_the_head_says_what_the_study_is(report, browser):
+def test_the_head_says_what_the_study_is_and_the_charts_what_it_took(report, browser):
     head = browser.find_element(By.CSS_SELECTOR, "div.prose").text
     for word in ("tiny: vit_tiny_patch16_224, 64 pixels", "layers 0, 1, 2", "split test, 24 images", "Ranks 2 to 15"):
         assert word in head
     for package in ("torch", "numpy", "snakemake"):
         assert f"{package} {version(package)}" in head
+    # What the run took: two charts, whose programs are in the report too.
+    click(browser, "Statistics")
+    WebDriverWait(browser, 20).until(lambda found: len(found.find_elements(By.TAG_NAME, "canvas")) == 2)
+    assert complaints(browser) == []
