@@ -66,6 +66,20 @@ def title(row):
     return row.find_element(By.TAG_NAME, "td").text
 
 
+@pytest.mark.parametrize(
+    ("rules", "call", "folder"), [("figures", "pictures", "figures"), ("tables", "reported", "tables")]
+)
+def test_every_figure_and_table_of_the_rules_has_a_caption_and_no_caption_is_left_over(rules, call, folder):
+    """Those of a data set's two splits too, which the small study has not."""
+    text = (REPOSITORY / f"workflow/rules/{rules}.smk").read_text()
+    captions = set()
+    for words in re.findall(rf"{call}\(([^()]*)\)", text):
+        file = re.search('"(.*?)"', words)[1]
+        own = re.search(r'caption="(\w+)"', words)
+        captions.add(own[1] if own else Path(file).stem.replace("{statistic}", "statistic"))
+    assert captions == {path.stem for path in (REPOSITORY / "workflow/report" / folder).glob("*.rst")}
+
+
 def test_a_person_finds_every_figure_and_table_once(finished, report, browser):
     places = {PAPER: [BRANCH, "All branches"], FURTHER: [None], TABLES: [None]}
     found = {
