@@ -12,6 +12,7 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/machinery/resources.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/fetch.smk"
 
 
@@ -42,6 +43,7 @@ if not IMPORTED:
     include: "workflow/rules/machinery/locks.smk"
     include: "workflow/rules/machinery/cluster.smk"
     include: "workflow/rules/machinery/ends.smk"
+    include: "workflow/rules/machinery/progress.smk"
 
 
 rule activations:

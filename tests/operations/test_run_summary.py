@@ -26,7 +26,20 @@ def test_seconds_add_up_by_stage_in_the_order_of_the_run_and_files_to_open_are_n
     opened = tmp_path / "results/pilot/tiny/pictures/test/alpha.csv"
     opened.parent.mkdir(parents=True)
     opened.touch()
+    assert "Open first" not in summarise(study, "results")
+    for figures in ("tiny/pictures/test/figures", "figures"):
+        (tmp_path / "results/pilot" / figures).mkdir()
     lines = [line.split() for line in summarise(study, "results").splitlines()]
     stages = [["model", "1", "1.5"], ["dataset", "1", "2.0"], ["moments", "3", "7.5"], ["all", "5", "11.0"]]
     assert lines[2:6] == stages
-    assert lines[-1] == ["results/pilot/tiny/pictures/test/alpha.csv"]
+    assert lines[-3:] == [
+        ["results/pilot/tiny/pictures/test/alpha.csv"],
+        [],
+        ["Open", "first:", "results/pilot/tiny/pictures/test/figures/"],
+    ]
+    study.branches.append(SimpleNamespace(model="tiny", dataset="pictures", split="train"))
+    assert summarise(study, "results").splitlines()[-1] == "Open first: results/pilot/figures/"
+    explorer = tmp_path / "results/pilot/explorer/index.html"
+    explorer.parent.mkdir()
+    explorer.touch()
+    assert summarise(study, "results").splitlines()[-1] == "Open first: results/pilot/explorer/index.html"

@@ -465,6 +465,15 @@ CODE = {
         {CLUSTERS: ("@dataclass(frozen=True)", "SPARE = 1\n\n\n@dataclass(frozen=True)")},
         set(),
     ),
+    "a caption of the report": (
+        {"report/figures/alpha_maps.rst": ("at its place on the image", "where it is on the image")},
+        set(),
+    ),
+    "a title in the report": ({"rules/figures.smk": ('"α on the image"', '"α at its place"')}, set()),
+    "what a statistic's captions say": (
+        {"tokengeometry/geometry/statistics/rankme.py": ("RankMe: how many directions", "RankMe: in how many ways")},
+        set(),
+    ),
     "comments, docstrings and formatting": (
         {
             POWER_LAW: ('"""Fit a power law to spectra', '"""Fit power laws  to spectra'),
@@ -528,3 +537,9 @@ def test_a_statistic_is_one_file(finished, repository, tmp_path):
         np.testing.assert_allclose(rows.first_share, expected, rtol=1e-12)
     for kind in ("trajectories", "maps"):
         assert Image.open(workflow.branch / f"figures/first_share_{kind}.png").width > 100
+    workflow.run("--report", "report.html")
+    page = (workflow.directory / "report.html").read_text()
+    for file in ("first_share.csv", "figures/first_share_trajectories.png", "figures/first_share_maps.png"):
+        assert f"tiny/pictures/test/{file}" in page
+    assert '"first share over the layers"' in page
+    assert "largest eigenvalue's share of the variance." in page

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -116,6 +118,19 @@ def test_a_second_run_has_nothing_to_do_and_a_change_costs_what_it_does_alone(im
     tables = {"cluster_table", "alpha_means_table", "claims_table"}
     expected = tables | {"draw_claims", "draw_alpha", "draw_statistic", "draw_clusters"}
     assert planned == {f"geometry_{rule}" for rule in expected} | {"steepest"}
+
+
+def test_its_report_has_the_figures_and_tables_with_their_captions(imported, finished):
+    run(imported, "--report", "report.zip")
+    with zipfile.ZipFile(imported / "report.zip") as archive:
+        held = {PurePath(name).name for name in archive.namelist()} - {"report.html"}
+        page = archive.read("report/report.html").decode()
+    # The other workflow asks for these.
+    figures = {path.name for path in finished.path().rglob("figures/*.png")}
+    assert held >= figures | {"alpha.csv", "clusters.csv", "correlation.csv", "claims.csv"}
+    assert page.count("What it shows.") >= len(figures) + 4
+    # The head of the report is the other workflow's.
+    assert "This is the study" not in page
 
 
 def test_on_request_rules_know_the_study(imported):

@@ -71,7 +71,7 @@ def test_every_command_names_files_and_targets_that_are_there(page, command):
     for file in after.split():
         assert file in WRITTEN or (REPOSITORY / file).is_file(), command
     # Options and their values aside, what is left are targets.
-    valued = r"--(?:cores|profile|resources|set-resources|config|rulegraph|dag|workflow-profile) (?:'[^']*'|\S+)"
+    valued = r"--(?:cores|profile|resources|set-resources|config|rulegraph|dag|workflow-profile|report) (?:'[^']*'|\S+)"
     words = re.sub(valued, "", before).split()[1:]
     assert {word for word in words if not word.startswith("-") and "=" not in word} <= {*targets, "TARGET"}, command
 

@@ -1,16 +1,15 @@
 # What the rules of figures share.
-BRANCH, PAIR, STUDY = "{model}/{dataset}/{split}/", "{model}/{dataset}/", ""
-
-
-# What the rules of figures draw.
+# What they draw.
 FIGURES = []
 
 
-def pictures(name, of=BRANCH):
-    """A figure's two files."""
-    files = multiext(f"<results>/{of}figures/{name}", ".png", ".svg")
-    FIGURES.extend(map(str, files))
-    return files
+def pictures(name, title, paper=None, of=BRANCH, caption=None):
+    """A figure's two files, the bitmap with its place in the report; `paper` is its number in the paper."""
+    category = PAPER if paper else FURTHER
+    bitmap, vectors = multiext(f"<results>/{of}figures/{name}", ".png", ".svg")
+    FIGURES.extend([str(bitmap), str(vectors)])
+    title = f"{paper} · {title}" if paper else title
+    return [reported(bitmap, category, title, caption), vectors]
 
 
 def drawing_log(name, of=BRANCH):

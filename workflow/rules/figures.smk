@@ -8,11 +8,13 @@ rule draw_alpha:
         clusters=rules.cluster_table.output.table,
         model=rules.model.output.description,
     output:
-        trajectories=pictures("alpha_trajectories"),
-        maps=pictures("alpha_maps"),
-        errors=pictures("alpha_se_maps"),
-        ranges=pictures("fit_ranges"),
-        dimensions=pictures("dimension_trajectories"),
+        trajectories=pictures("alpha_trajectories", "α over the layers", paper="1A, 6"),
+        maps=pictures("alpha_maps", "α on the image"),
+        errors=pictures("alpha_se_maps", "Standard error of α on the image"),
+        ranges=pictures("fit_ranges", "α by the range of the fit"),
+        dimensions=pictures(
+            "dimension_trajectories", "α beside numbers of dimensions, over the layers"
+        ),
     log:
         drawing_log("alpha"),
     benchmark:
@@ -34,8 +36,8 @@ rule draw_statistic:
         clusters=rules.cluster_table.output.table,
         model=rules.model.output.description,
     output:
-        trajectories=pictures("{statistic}_trajectories"),
-        maps=pictures("{statistic}_maps"),
+        trajectories=pictures("{statistic}_trajectories", "{name} over the layers"),
+        maps=pictures("{statistic}_maps", "{name} on the image"),
     log:
         drawing_log("{statistic}"),
     benchmark:
@@ -47,6 +49,7 @@ rule draw_statistic:
             "statistic_figures.py", study.statistics[wildcards.statistic]
         ),
         statistic=lambda wildcards: study.statistics[wildcards.statistic],
+        told=told,
         branches=branches_shown(),
     script:
         "../scripts/statistic_figures.py"
@@ -57,8 +60,10 @@ rule draw_clusters:
         clusters=rules.cluster_table.output.table,
         model=rules.model.output.description,
     output:
-        embedding=pictures("clusters_embedding"),
-        map=pictures("clusters_map"),
+        embedding=pictures(
+            "clusters_embedding", "Clusters in UMAP's plane", paper="1B, 7"
+        ),
+        map=pictures("clusters_map", "Clusters on the image", paper="1C, 7"),
     log:
         drawing_log("clusters"),
     benchmark:
@@ -76,7 +81,7 @@ rule draw_claims:
     input:
         table=rules.claims_table.output.table,
     output:
-        pictures("claims"),
+        pictures("claims", "The paper's statements"),
     log:
         drawing_log("claims"),
     benchmark:
@@ -95,7 +100,7 @@ rule draw_eigenspectrum:
         store=example_spectrum,
         model=rules.model.output.description,
     output:
-        pictures("eigenspectrum_fit"),
+        pictures("eigenspectrum_fit", "An eigenspectrum with its power law", paper="3"),
     log:
         drawing_log("eigenspectrum"),
     benchmark:
@@ -118,9 +123,11 @@ rule draw_correlation:
         table=rules.correlation_table.output.table,
         model=rules.model.output.description,
     output:
-        matrices=pictures("correlation_matrices"),
-        mean=pictures("mean_correlation"),
-        similarity=pictures("token_similarity"),
+        matrices=pictures(
+            "correlation_matrices", "Correlation of every two tokens", paper="4, 5"
+        ),
+        mean=pictures("mean_correlation", "Mean correlation over the layers"),
+        similarity=pictures("token_similarity", "Four measures of similarity"),
     log:
         drawing_log("correlation"),
     benchmark:
@@ -142,7 +149,13 @@ rule draw_all_branches:
     input:
         tables=every_branch(rules.correlation_table.output.table),
     output:
-        pictures("mean_correlation", STUDY),
+        pictures(
+            "mean_correlation",
+            "Mean correlation over the layers",
+            paper="2",
+            of=STUDY,
+            caption="mean_correlation_of_all",
+        ),
     log:
         drawing_log("mean_correlation", "all/"),
     benchmark:
@@ -164,8 +177,12 @@ rule draw_train_test:
         train_means=of_split(rules.alpha_means_table.output.means, "train"),
         test_means=of_split(rules.alpha_means_table.output.means, "test"),
     output:
-        scatter=pictures("train_test", PAIR),
-        trajectories=pictures("alpha_summary_trajectories", PAIR),
+        scatter=pictures(
+            "train_test", "α on train against α on test", paper="6", of=PAIR
+        ),
+        trajectories=pictures(
+            "alpha_summary_trajectories", "Train beside test", paper="8", of=PAIR
+        ),
     log:
         drawing_log("train_test", PAIR),
     benchmark:

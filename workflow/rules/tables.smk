@@ -45,7 +45,9 @@ rule alpha_table:
         concatenated=layers_of(CONCATENATED) if study.folds else [],
         model=rules.model.output.description,
     output:
-        table="<results>/{model}/{dataset}/{split}/alpha.csv",
+        table=reported(
+            "<results>/{model}/{dataset}/{split}/alpha.csv", TABLES, "α of every token"
+        ),
     log:
         "<results>/logs/alpha_table/{model}/{dataset}/{split}.log",
     benchmark:
@@ -69,7 +71,11 @@ rule statistic_table:
         stores=layers_of(rules.spectra.output.store),
         model=rules.model.output.description,
     output:
-        table="<results>/{model}/{dataset}/{split}/{statistic}.csv",
+        table=reported(
+            "<results>/{model}/{dataset}/{split}/{statistic}.csv",
+            TABLES,
+            "{name} of every token",
+        ),
     log:
         "<results>/logs/statistic_table/{model}/{dataset}/{split}/{statistic}.log",
     benchmark:
@@ -85,6 +91,7 @@ rule statistic_table:
             "statistic_table.py", study.statistics[wildcards.statistic]
         ),
         statistic=lambda wildcards: study.statistics[wildcards.statistic],
+        told=told,
         settings=lambda wildcards: settings_of(study.statistics[wildcards.statistic]),
     script:
         "../scripts/statistic_table.py"
@@ -99,9 +106,19 @@ rule alpha_means_table:
         clusters="<results>/{model}/{dataset}/{split}/clusters.csv",
         model=rules.model.output.description,
     output:
-        means="<results>/{model}/{dataset}/{split}/alpha_means.csv",
-        ranges="<results>/{model}/{dataset}/{split}/fit_ranges.csv",
-        dimensions="<results>/{model}/{dataset}/{split}/dimensions.csv",
+        means=reported(
+            "<results>/{model}/{dataset}/{split}/alpha_means.csv", TABLES, "Means of α"
+        ),
+        ranges=reported(
+            "<results>/{model}/{dataset}/{split}/fit_ranges.csv",
+            TABLES,
+            "α by the range of the fit",
+        ),
+        dimensions=reported(
+            "<results>/{model}/{dataset}/{split}/dimensions.csv",
+            TABLES,
+            "α beside numbers of dimensions",
+        ),
     log:
         "<results>/logs/alpha_means_table/{model}/{dataset}/{split}.log",
     benchmark:
@@ -125,7 +142,11 @@ rule correlation_table:
         uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
         model=rules.model.output.description,
     output:
-        table="<results>/{model}/{dataset}/{split}/correlation.csv",
+        table=reported(
+            "<results>/{model}/{dataset}/{split}/correlation.csv",
+            TABLES,
+            "Correlation between tokens",
+        ),
     log:
         "<results>/logs/correlation_table/{model}/{dataset}/{split}.log",
     benchmark:
@@ -144,7 +165,11 @@ rule cluster_table:
     input:
         alpha=rules.alpha_table.output.table,
     output:
-        table="<results>/{model}/{dataset}/{split}/clusters.csv",
+        table=reported(
+            "<results>/{model}/{dataset}/{split}/clusters.csv",
+            TABLES,
+            "Clusters of tokens",
+        ),
     log:
         "<results>/logs/cluster_table/{model}/{dataset}/{split}.log",
     benchmark:
@@ -172,7 +197,11 @@ rule claims_table:
         control=control_claims,
         model=rules.model.output.description,
     output:
-        table="<results>/{model}/{dataset}/{split}/claims.csv",
+        table=reported(
+            "<results>/{model}/{dataset}/{split}/claims.csv",
+            TABLES,
+            "The paper's statements, judged",
+        ),
     log:
         "<results>/logs/claims_table/{model}/{dataset}/{split}.log",
     benchmark:
@@ -206,7 +235,12 @@ rule claims_of_splits:
         ),
         model=rules.model.output.description,
     output:
-        table="<results>/{model}/{dataset}/claims.csv",
+        table=reported(
+            "<results>/{model}/{dataset}/claims.csv",
+            TABLES,
+            "The statement on train and test, judged",
+            caption="claims_of_splits",
+        ),
     log:
         "<results>/logs/claims_of_splits/{model}/{dataset}.log",
     benchmark:
@@ -228,7 +262,9 @@ rule train_test_table:
         train=of_split(rules.alpha_table.output.table, "train"),
         test=of_split(rules.alpha_table.output.table, "test"),
     output:
-        table="<results>/{model}/{dataset}/summary.csv",
+        table=reported(
+            "<results>/{model}/{dataset}/summary.csv", TABLES, "Train against test"
+        ),
     log:
         "<results>/logs/train_test_table/{model}/{dataset}.log",
     benchmark:

@@ -9,6 +9,14 @@ from tokengeometry.operations.space import in_words, not_kept, sizes
 from tokengeometry.operations.studies import record
 from tokengeometry.operations.run_summary import summarise
 
+
+# The report's head knows the configuration alone.
+report: "../../report/workflow.rst"
+
+
+if workflow.is_main_process:
+    config["versions"] = captions.versions()
+
 # They make nothing that is the study's.
 ON_REQUEST = {"plan", "verify", "free"}
 # Once the run has failed: a line for each job that did.

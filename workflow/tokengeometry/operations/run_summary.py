@@ -36,7 +36,18 @@ def summarise(study, shared):
         for folder in [*(folder / "figures" for folder in folders), Path(study.folder, "figures")]
         for file in sorted(folder.glob("[!.]*.png"))
     ]
-    return "\n".join([*lines, "", "Tables and figures (each figure also as .svg):", *(f"  {f}" for f in opened)])
+    if opened:
+        lines += ["", "Tables and figures (each figure also as .svg):", *(f"  {file}" for file in opened)]
+    lines += [f"\nOpen first: {place}" for place in _to_open(study)[:1]]
+    return "\n".join(lines)
+
+
+def _to_open(study):
+    """What is there of: the explorer's page; the folder of figures, of the whole study if it has several branches."""
+    branch, *others = study.branches
+    figures = Path() if others else Path(branch.model, branch.dataset, branch.split)
+    places = [Path(study.folder, "explorer", "index.html"), Path(study.folder, figures, "figures")]
+    return [f"{place}{'/' * place.is_dir()}" for place in places if place.exists()]
 
 
 def _benchmarks(study, shared):

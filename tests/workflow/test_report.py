@@ -1,0 +1,175 @@
+"""Snakemake's report of the small study, in a browser without a network: all figures and tables, with captions."""
+
+import base64
+import re
+import zipfile
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from browser import complaints, open_page
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+from small_study import OFFLINE, REPOSITORY
+
+PAPER, FURTHER, TABLES = "Figures of the paper", "Further figures", "Tables"
+BRANCH = "tiny, pictures, test"
+ENTRIES = "nav a, nav li"
+
+
+@pytest.fixture(scope="module")
+def reports(finished, tmp_path_factory):
+    """The report as a zip file, unpacked, and as one page: each is built without a network."""
+    folder = tmp_path_factory.mktemp("reports")
+    for name in ("report.zip", "report.html"):
+        finished.run("--report", folder / name, environment=OFFLINE)
+    with zipfile.ZipFile(folder / "report.zip") as archive:
+        archive.extractall(folder)
+    return {"zip": folder / "report" / "report.html", "html": folder / "report.html"}
+
+
+@pytest.fixture(params=["zip", "html"])
+def report(request, reports, browser):
+    open_page(browser, reports[request.param])
+    WebDriverWait(browser, 20).until(lambda found: found.find_elements(By.CSS_SELECTOR, "nav"))
+    return reports[request.param]
+
+
+def on_disk(finished):
+    """The study's figures and tables, as the report names them."""
+    figures = [*finished.path().rglob("figures/*.png")]
+    tables = [*finished.path().rglob("*.csv")]
+    return Counter(str(file.relative_to(finished.directory)) for file in figures + tables)
+
+
+def click(browser, text):
+    """Click the entry of the menu with this text."""
+
+    def entry(found):
+        entries = found.find_elements(By.CSS_SELECTOR, ENTRIES)
+        return next((entry for entry in entries if entry.text.strip() == text), None)
+
+    WebDriverWait(browser, 20).until(entry).click()
+
+
+def rows(browser, category, place=None):
+    """The results that a person finds in a category; under a place, where it has several."""
+    browser.execute_script("app.setView({navbarMode: 'menu'})")
+    click(browser, category)
+    if place:
+        click(browser, place)
+    return WebDriverWait(browser, 20).until(lambda found: found.find_elements(By.CSS_SELECTOR, "nav tbody tr"))
+
+
+def title(row):
+    return row.find_element(By.TAG_NAME, "td").text
+
+
+@pytest.mark.parametrize(
+    ("rules", "call", "folder"), [("figures", "pictures", "figures"), ("tables", "reported", "tables")]
+)
+def test_every_figure_and_table_of_the_rules_has_a_caption_and_no_caption_is_left_over(rules, call, folder):
+    """Those of a data set's two splits too, which the small study has not."""
+    text = (REPOSITORY / f"workflow/rules/{rules}.smk").read_text()
+    captions = set()
+    for words in re.findall(rf"{call}\(([^()]*)\)", text):
+        file = re.search('"(.*?)"', words)[1]
+        own = re.search(r'caption="(\w+)"', words)
+        captions.add(own[1] if own else Path(file).stem.replace("{statistic}", "statistic"))
+    assert captions == {path.stem for path in (REPOSITORY / "workflow/report" / folder).glob("*.rst")}
+
+
+def test_a_person_finds_every_figure_and_table_once(finished, report, browser):
+    places = {PAPER: [BRANCH, "All branches"], FURTHER: [None], TABLES: [None]}
+    found = {
+        (category, place): [title(row) for row in rows(browser, category, place)]
+        for category, its in places.items()
+        for place in its
+    }
+    assert all(len(set(titles)) == len(titles) for titles in found.values())
+    counts = {place: len(titles) for place, titles in found.items()}
+    assert sum(counts.values()) == sum(on_disk(finished).values())
+    assert counts[TABLES, None] == len(list(finished.branch.glob("*.csv")))
+    assert counts[PAPER, "All branches"] == len(list(finished.path("figures").glob("*.png"))) == 1
+    listed = [
+        path
+        for name in places
+        for path in browser.execute_script("return Object.values(categories[arguments[0]]).flat()", name)
+    ]
+    assert Counter(listed) == on_disk(finished)
+    assert complaints(browser) == []
+
+
+def test_the_report_holds_the_files_themselves(finished, report, browser):
+    for path, result in browser.execute_script("return results").items():
+        expected = (finished.directory / path).read_bytes()
+        place = result["data_uri"]
+        held = (
+            base64.b64decode(place.split("base64,")[1])
+            if place[:5] == "data:"
+            else (report.parent / place).read_bytes()
+        )
+        assert held == expected, path
+
+
+def test_a_figure_is_drawn_with_its_caption_beside_it(report, browser):
+    drawn = """
+        const [image] = [...document.querySelectorAll("img")].filter(image => !image.closest("nav"));
+        return image && image.complete && image.naturalWidth > 500;
+    """
+    for number in range(5):
+        row = rows(browser, PAPER, BRANCH)[number]
+        row.find_elements(By.TAG_NAME, "a")[0].click()
+        WebDriverWait(browser, 20).until(lambda found: found.execute_script(drawn))
+    rows(browser, PAPER, BRANCH)[0].find_elements(By.TAG_NAME, "a")[1].click()
+    words = "Figure 1A (CIFAR-10 test)"
+    WebDriverWait(browser, 20).until(lambda found: words in found.find_element(By.TAG_NAME, "nav").text)
+    assert complaints(browser) == []
+
+
+def test_every_caption_says_what_how_and_how_to_read(report, browser):
+    results = browser.execute_script("return results")
+    for path, result in results.items():
+        caption = result["caption"]
+        assert "system-message" not in caption, path
+        assert re.findall("<strong>(.*?)</strong>", caption)[:3] == [
+            "What it shows.",
+            "How it was computed.",
+            "How to read it.",
+        ], path
+        branch = {"data set": "pictures", "model": "tiny", "split": "test"} if "/test/" in path else {}
+        assert {label: value for label, value in result["labels"].items() if label != "result"} == branch
+    for table in ("rankme.csv", "figures/rankme_maps.png"):
+        caption = results[f"results/tiny/pictures/test/{table}"]["caption"]
+        assert "how many directions a representation spreads over" in caption
+        assert "Garrido, Balestriero, Najman" in caption
+
+
+def test_figures_have_the_papers_numbers(report, browser):
+    """Those of the table in docs/paper.md."""
+    rows = re.findall(r"^\| ([\dA-C, ]+?) \|.*\|(.*)\|$", (REPOSITORY / "docs/paper.md").read_text(), re.MULTILINE)
+    expected = {}
+    for numbers, files in rows:
+        for file in re.findall(r"`(.*?/\w+)\.png`", files):
+            kind = "study" if file.startswith("results/paper/figures") else "branch"
+            expected.setdefault((kind, Path(file).name), []).append(numbers)
+    found = {}
+    for path, result in browser.execute_script("return results").items():
+        if " · " in result["labels"]["result"]:
+            kind = "branch" if "/test/" in path else "study"
+            found[kind, Path(path).stem] = result["labels"]["result"].split(" · ")[0]
+    assert len(found) == 6
+    assert found == {figure: ", ".join(expected[figure]) for figure in found}
+
+
+def test_the_head_says_what_the_study_is_and_the_charts_what_it_took(report, browser):
+    head = browser.find_element(By.CSS_SELECTOR, "div.prose").text
+    for word in ("tiny: vit_tiny_patch16_224, 64 pixels", "layers 0, 1, 2", "split test, 24 images", "Ranks 2 to 15"):
+        assert word in head
+    for package in ("torch", "numpy", "snakemake"):
+        assert f"{package} {version(package)}" in head
+    # What the run took: two charts, whose programs are in the report too.
+    click(browser, "Statistics")
+    WebDriverWait(browser, 20).until(lambda found: len(found.find_elements(By.TAG_NAME, "canvas")) == 2)
+    assert complaints(browser) == []
