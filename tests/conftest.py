@@ -9,7 +9,7 @@ from filelock import FileLock
 from small_study import OFFLINE, SMALL, Workflow, write_pictures
 
 # Fixtures of several folders.
-pytest_plugins = ["published_files"]
+pytest_plugins = ["browser", "published_files"]
 
 # The files that take longest. `make test` runs two files side by side, and none of these is to be left over.
 LONGEST = ("test_slurm.py", "test_resumption.py", "test_train_test.py", "test_bench.py")
