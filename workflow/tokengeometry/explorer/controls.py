@@ -52,6 +52,8 @@ def controls(about):
         "save_svg": Button(label="SVG", width=50),
         "save_csv": Button(label="CSV", width=50),
     }
+    for name, model in found.items():
+        model.name = name
     gap = {
         "styles": {"flex-wrap": "wrap", "gap": "4px 0", "align-items": "flex-end"},
         "sizing_mode": "stretch_width",

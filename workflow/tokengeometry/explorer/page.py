@@ -58,9 +58,11 @@ def branch_page(payload, title, facts, claims, thumbnails=()):
     sheet = InlineStyleSheet(css=look)
     models = controls(about) | token_grid(payload) | trajectory(payload) | spectrum(payload)
     models |= correlation_grid(payload) | plane(models["tokens"])
-    models["images"] = Div(stylesheets=[sheet], sizing_mode="stretch_both", css_classes=["panel"])
-    models["words"] = Div(stylesheets=[sheet], sizing_mode="stretch_width")
+    models["images"] = Div(name="images", stylesheets=[sheet], sizing_mode="stretch_both", css_classes=["panel"])
+    models["words"] = Div(name="words", stylesheets=[sheet], sizing_mode="stretch_width")
     ranks = Row(models["range_slider"], models["reset_range"], sizing_mode="stretch_width")
+    for name, model in models.items():
+        model.name = model.name or name
     panels = [
         models["grid"],
         models["trajectory"],
@@ -72,7 +74,7 @@ def branch_page(payload, title, facts, claims, thumbnails=()):
     charts = Row(*panels, stylesheets=[sheet], css_classes=["charts"], sizing_mode="stretch_width")
     help_ = Div(text=HELP, stylesheets=[sheet], sizing_mode="stretch_width")
     head = Div(text=_head(title, about), stylesheets=[sheet], sizing_mode="stretch_width")
-    end = Div(text=details(facts, claims), stylesheets=[sheet], sizing_mode="stretch_width")
+    end = Div(name="details", text=details(facts, claims), stylesheets=[sheet], sizing_mode="stretch_width")
     root = Column(
         head,
         models["bar"],
