@@ -129,7 +129,7 @@ def test_correlations_on_the_grid_are_those_of_the_store(page, finished):
 def test_a_brush_over_places_chooses_in_the_plane_and_the_other_way_round(page):
     page.drag(page.at("token_grid", -0.45, -0.45), page.at("token_grid", 0.7, 0.7), page.at("token_grid", 1.45, 0.45))
     page.wait_for(lambda: page.state()["tokens"] == "0,0;0,1")
-    x, y = (page.model("tokens", f"Array.from(it.data.umap_{axis})") for axis in "xy")
+    x, y = (page.model("plane_tokens", f"Array.from(it.data.{axis})") for axis in "xy")
     names = page.model("tokens", "it.data.name")
     goal = names.index("3,0")
     reach_x, reach_y = (0.08 * (max(its[1:17]) - min(its[1:17])) for its in (x, y))

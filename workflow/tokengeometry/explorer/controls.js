@@ -13,13 +13,7 @@ whenChanged(models.scale, "active", (active) => set({scale: ["all", "layer"][act
 whenChanged(models.behind, "active", (active) => set({behind: ["none", "mean", "spread"][active]}))
 whenChanged(models.named, "value", (value) => set({tokens: inWords(value)}))
 
-let playing = null
-function play(on) {
-  clearInterval(playing)
-  playing = on ? setInterval(() => set({layer: (view.layer + 1) % layers.length}), 700) : null
-  models.play.label = on ? "❚❚ Pause" : "▶ Play"
-}
-models.play.connect(models.play.properties.active.change, () => play(models.play.active))
+playWith(() => set({layer: (view.layer + 1) % layers.length}))
 
 // The last chosen token's neighbour on the grid.
 function neighbour(down, right) {
@@ -28,12 +22,6 @@ function neighbour(down, right) {
   const y = Math.floor((row - prefix) / width) + down, x = ((row - prefix) % width) + right
   const inside = x >= 0 && y >= 0 && x < width && y < about.grid[0]
   return inside ? prefix + y * width + x : row
-}
-
-// Whether keys are a widget's own: of text, of a list, of a handle.
-function taken(event) {
-  const at = event.composedPath()[0]
-  return /^(INPUT|SELECT|TEXTAREA|BUTTON|SUMMARY)$/.test(at?.tagName ?? "") || at?.getAttribute?.("role") === "slider"
 }
 
 document.addEventListener("keydown", (event) => {

@@ -63,14 +63,25 @@ def controls(about):
         found["layer"],
         found["play"],
         found["show"],
-        _named("Colours span", found["scale"]),
-        _named(behind, found["behind"]),
+        named("Colours span", found["scale"]),
+        named(behind, found["behind"]),
         found["named"],
-        _named("Save", Row(found["save_png"], found["save_svg"], found["save_csv"])),
+        named("Save", Row(found["save_png"], found["save_svg"], found["save_csv"])),
         **gap,
     )
     return found
 
 
-def _named(title, control):
+def named(title, control):
+    """A control that has no title of its own, under one.
+
+    Parameters
+    ----------
+    title : str
+    control : bokeh.models.LayoutDOM
+
+    Returns
+    -------
+    bokeh.models.Column
+    """
     return Column(Div(text=title, styles={"font-size": "13px", "color": "#1B1F24"}, margin=(5, 5, 0, 5)), control)

@@ -50,9 +50,9 @@ panels.push(() => {
   models.others.data = {
     ...models.others.data,
     value: values,
-    ink: inkOn(mapper, values),
     said: Array.from(values, (value) => digits(value, 2)),
   }
+  models.chips_here.data = chipsOf(models.others.data, labels, mapper, values)
   outline(models.chosen_here, row === null || row >= tokens ? [] : [row])
   models.correlation.title.text = row === null
     ? "Correlation: choose a token"

@@ -5,8 +5,8 @@ What is written here is read by `spectrum.js` and `correlation.js`; docs/explore
 
 import numpy as np
 
-# Of log λ. A rank is off by half a step at most, and α by less than 10⁻³; see docs/explorer.md.
-STEP = 1 / 512
+# Of log λ. A rank is off by half a step at most, and α by less than 10⁻³; `DEEPEST` is 14 decades.
+STEP = 1 / 2048
 # Of the logarithm of a floor, which is drawn and never fitted.
 FLOOR_STEP = 0.25
 FLOOR_RANKS = 48
@@ -41,7 +41,7 @@ def encode_spectra(eigenvalues, floor, resolved):
         In descending order.
     floor : array, broadcast to `eigenvalues`
     resolved : array of bool, (row, rank)
-        Those that may be fitted.
+        Those that may be fitted; none is that lies at `DEEPEST`.
 
     Returns
     -------
@@ -57,6 +57,7 @@ def encode_spectra(eigenvalues, floor, resolved):
     depth = np.clip(np.rint((top - logs) / STEP), 0, DEEPEST)
     # Rounding may leave neighbours out of order.
     depth = np.maximum.accumulate(depth, axis=1).astype(np.int64)
+    resolved = resolved & (depth < DEEPEST)
     steps = np.diff(depth, axis=1, prepend=0)
     kept = floor_ranks(eigenvalues.shape[1]) - 1
     floors = np.log(np.maximum(np.broadcast_to(floor, eigenvalues.shape)[:, kept], np.finfo(float).tiny))

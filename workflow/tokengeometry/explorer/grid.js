@@ -29,17 +29,6 @@ function colourBy(mapper, key, layer) {
   mapper.setv({palette, low, high})
 }
 
-// What can be read on a colour.
-function inkOn({palette, low, high}, values) {
-  return Array.from(values, (value) => {
-    if (!Number.isFinite(value)) return about.colours.ink
-    const at = Math.floor(((value - low) / (high - low)) * palette.length)
-    const colour = palette[Math.min(Math.max(at, 0), palette.length - 1)]
-    const [red, green, blue] = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16))
-    return 0.3 * red + 0.6 * green + 0.1 * blue > 128 ? about.colours.ink : "white"
-  })
-}
-
 function outline(source, of) {
   const {x, y, w, h} = models.tokens.data
   const pick = (values) => Array.from(of, (row) => values[row])
@@ -53,11 +42,11 @@ panels.push(() => {
   models.tokens.data = {
     ...models.tokens.data,
     value: values,
-    ink: inkOn(models.grid_mapper, values),
     said: Array.from(values, (value) => digits(value)),
   }
   const selected = view.tokens.slice().sort((a, b) => a - b)
   if (String(models.tokens.selected.indices) !== String(selected)) models.tokens.selected.indices = selected
+  models.chips.data = chipsOf(models.tokens.data, labels, models.grid_mapper, values)
   outline(models.chosen, view.tokens)
   models.grid_rects.glyph.fill_alpha = {value: view.behind === "none" ? 1 : 0.4}
   models.mean_image.visible = view.behind === "mean" && "mean_image" in arrays

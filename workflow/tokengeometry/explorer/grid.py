@@ -98,8 +98,29 @@ def new_figure(name, tools, drag, says, **settings):
     return found
 
 
-def _map(name, source, mapper, title, tools, drag, says):
-    """A figure of tokens at their places, coloured by `value`; and the rectangles."""
+def token_map(name, source, mapper, title, tools, drag, says):
+    """A figure of tokens at their places, coloured by `value`.
+
+    Parameters
+    ----------
+    name : str
+    source : bokeh.models.ColumnDataSource
+        With the columns of `places`, value, and said (the value in words).
+    mapper : bokeh.models.LinearColorMapper
+    title : str
+        What the value is called where a token is pointed at.
+    tools, drag, says
+        As of `new_figure`.
+
+    Returns
+    -------
+    found : bokeh.plotting.figure
+    rects : bokeh.models.GlyphRenderer
+    chosen : bokeh.models.ColumnDataSource
+        Columns x, y, w, h of the tokens that are outlined.
+    chips : bokeh.models.ColumnDataSource
+        Columns x, y, words and ink (the colour of words).
+    """
     found = new_figure(name, tools, drag, says, match_aspect=True)
     found.axis.visible = False
     found.grid.visible = False
@@ -121,11 +142,17 @@ def _map(name, source, mapper, title, tools, drag, says):
     found.add_layout(
         ColorBar(color_mapper=mapper, width=10, padding=4, major_label_text_font_size="12px", title=None), "right"
     )
-    return found, rects
+    chips = _chips(found)
+    chosen = ColumnDataSource({"x": [], "y": [], "w": [], "h": []})
+    for colour, width in (("white", 5), (colours.INK, 2.5)):
+        found.rect("x", "y", "w", "h", source=chosen, fill_color=None, line_color=colour, line_width=width)
+    return found, rects, chosen, chips
 
 
-def _chips(found, source):
-    text = found.text(
+def _chips(found):
+    """The words on chips; their source has only those, since words take long to draw."""
+    source = ColumnDataSource({column: [] for column in ("x", "y", "words", "ink")})
+    found.text(
         "x",
         "y",
         text="words",
@@ -135,12 +162,7 @@ def _chips(found, source):
         text_font_size="11px",
         text_color="ink",
     )
-    text.nonselection_glyph = None
-
-
-def _outlined(found, source):
-    for colour, width in (("white", 5), (colours.INK, 2.5)):
-        found.rect("x", "y", "w", "h", source=source, fill_color=None, line_color=colour, line_width=width)
+    return source
 
 
 def token_grid(payload):
@@ -153,28 +175,16 @@ def token_grid(payload):
     Returns
     -------
     dict of str to Bokeh model
-        `grid`, its `tokens`, `chosen`, `grid_rects`, `grid_mapper`, `mean_image`, `spread_image`.
+        `grid`, its `tokens`, `chosen`, `chips`, `grid_rects`, `grid_mapper`, `mean_image`, `spread_image`.
     """
     about, arrays = payload.about, payload.arrays
     spots = places(about)
     count = len(spots["x"])
-    nowhere = np.full(3, np.nan, np.float32)
-    cluster = arrays.get("value_cluster", np.full((1, count), np.nan))[0]
     hues = colours.palettes(about["clusters"])
-    tokens = ColumnDataSource(
-        spots
-        | {
-            "value": np.full(count, np.nan, np.float32),
-            "said": [""] * count,
-            "ink": [colours.INK] * count,
-            "umap_x": np.concatenate([arrays["umap_1"], nowhere]),
-            "umap_y": np.concatenate([arrays["umap_2"], nowhere]),
-            "cluster": [hues["clusters"][int(its) - 1] if its == its else hues["undefined"] for its in cluster],
-        },
-        name="tokens",
-    )
+    unknown = {"value": np.full(count, np.nan, np.float32), "said": [""] * count}
+    tokens = ColumnDataSource(spots | unknown, name="tokens")
     mapper = LinearColorMapper(palette=hues["values"], low=0, high=1, nan_color=hues["undefined"])
-    found, rects = _map(
+    found, rects, chosen, chips = token_map(
         "token_grid",
         tokens,
         mapper,
@@ -198,10 +208,14 @@ def token_grid(payload):
             origin="top_left",
             visible=False,
         )
-    _chips(found, tokens)
-    chosen = ColumnDataSource({"x": [], "y": [], "w": [], "h": []})
-    _outlined(found, chosen)
-    models = {"grid": found, "tokens": tokens, "chosen": chosen, "grid_rects": rects, "grid_mapper": mapper}
+    models = {
+        "grid": found,
+        "tokens": tokens,
+        "chosen": chosen,
+        "chips": chips,
+        "grid_rects": rects,
+        "grid_mapper": mapper,
+    }
     return models | pictures
 
 
@@ -215,17 +229,15 @@ def correlation_grid(payload):
     Returns
     -------
     dict of str to Bokeh model
-        `correlation`, its `others`, `chosen_here`, `correlation_mapper`.
+        `correlation`, its `others`, `chosen_here`, `chips_here`, `correlation_mapper`.
     """
     about = payload.about
     count = len(about["prefix"]) + about["grid"][0] * about["grid"][1]
     spots = {name: values[:count] for name, values in places(about).items()}
-    others = ColumnDataSource(
-        spots | {"value": np.full(count, np.nan, np.float32), "said": [""] * count, "ink": [colours.INK] * count}
-    )
+    others = ColumnDataSource(spots | {"value": np.full(count, np.nan, np.float32), "said": [""] * count})
     hues = colours.palettes(about["clusters"])
     mapper = LinearColorMapper(palette=hues["correlation"], low=-1, high=1, nan_color=hues["undefined"])
-    found, _ = _map(
+    found, _, chosen, chips = token_map(
         "correlation",
         others,
         mapper,
@@ -234,7 +246,10 @@ def correlation_grid(payload):
         None,
         "The tokens coloured by Pearson's correlation with the last chosen one.",
     )
-    _chips(found, others)
-    chosen = ColumnDataSource({"x": [], "y": [], "w": [], "h": []})
-    _outlined(found, chosen)
-    return {"correlation": found, "others": others, "chosen_here": chosen, "correlation_mapper": mapper}
+    return {
+        "correlation": found,
+        "others": others,
+        "chosen_here": chosen,
+        "chips_here": chips,
+        "correlation_mapper": mapper,
+    }

@@ -11,12 +11,14 @@ function influential(row, layer) {
   )
 }
 
+const sprite = about.sprite ? URL.createObjectURL(new Blob([arrays.sprite], {type: "image/jpeg"})) : null
+
 function thumbnail(image) {
   const index = arrays.sample[image], place = arrays.thumbnail[image]
   if (!place || !about.sprite) return `<span class="index">${index}</span>`
   const side = about.sprite.side, columns = about.sprite.columns
   const x = ((place - 1) % columns) * side, y = Math.floor((place - 1) / columns) * side
-  return `<span class="thumbnail" role="img" aria-label="image ${index}" title="image ${index}" style="background-position:-${x}px -${y}px"></span>`
+  return `<span class="thumbnail" role="img" aria-label="image ${index}" title="image ${index}" style="background-image:url(${sprite});background-position:-${x}px -${y}px"></span>`
 }
 
 panels.push(() => {
@@ -33,5 +35,5 @@ panels.push(() => {
     text += `<p class="small">Of ${about.images.of} images in folds; the strongest first. A number is an image's index in the split.</p>`
   }
   const who = row === null ? "" : `: ${escaped(tokenName(row))}, ${layerName()}`
-  models.images.text = `<h3>Images${who}</h3>${text}`
+  say(models.images, `<h3>Images${who}</h3>${text}`)
 })

@@ -1,9 +1,9 @@
 """A branch's page: one file, which needs no server and no network."""
 
-import base64
 import html
 from pathlib import Path
 
+import numpy as np
 from bokeh.document import Document
 from bokeh.embed import file_html
 from bokeh.models import Column, CustomJS, Div, InlineStyleSheet, Row
@@ -20,7 +20,7 @@ from tokengeometry.explorer.trajectory import trajectory
 
 HERE = Path(__file__).parent
 # In the order in which the browser reads them: the later ones call the earlier ones.
-CODE = ("state", "grid", "trajectory", "spectrum", "correlation", "images", "words", "controls")
+CODE = ("shared", "state", "grid", "trajectory", "spectrum", "correlation", "images", "words", "controls")
 STYLE = "page.css"
 HELP = (
     "<p class='small'>Click a token, or several with shift; drag over places or over UMAP's plane to choose many. Drag "
@@ -49,15 +49,15 @@ def branch_page(payload, title, facts, claims, thumbnails=()):
         HTML.
     """
     about = payload.about | {"colours": colours.palettes(payload.about["clusters"]), "file": title.replace(" ", ".")}
+    arrays = dict(payload.arrays)
     look = (HERE / STYLE).read_text()
     if len(payload.pool):
         content, columns = sprite.sheet(thumbnails)
         about["sprite"] = {"side": sprite.SIDE, "columns": columns}
-        address = f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
-        look += f".thumbnail {{ background-image: url({address}); width: {sprite.SIDE}px; height: {sprite.SIDE}px }}\n"
+        arrays["sprite"] = np.frombuffer(content, np.uint8)
     sheet = InlineStyleSheet(css=look)
-    models = controls(about) | token_grid(payload) | trajectory(payload) | spectrum(payload)
-    models |= correlation_grid(payload) | plane(models["tokens"])
+    models = controls(about) | token_grid(payload) | trajectory(about["layers"]) | spectrum(payload)
+    models |= correlation_grid(payload) | plane(payload, models["tokens"])
     models["images"] = Div(name="images", stylesheets=[sheet], sizing_mode="stretch_both", css_classes=["panel"])
     models["words"] = Div(name="words", stylesheets=[sheet], sizing_mode="stretch_width")
     ranks = Row(models["range_slider"], models["reset_range"], sizing_mode="stretch_width")
@@ -87,7 +87,7 @@ def branch_page(payload, title, facts, claims, thumbnails=()):
         css_classes=["page"],
         name="page",
     )
-    return as_html(root, f"{title}: token geometry", {"models": models, "arrays": payload.arrays, "about": about}, CODE)
+    return as_html(root, f"{title}: token geometry", {"models": models, "arrays": arrays, "about": about}, CODE)
 
 
 def as_html(root, title, arguments, code):

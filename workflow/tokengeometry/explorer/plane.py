@@ -1,24 +1,41 @@
-"""UMAP's plane of the spatial tokens, of the same source as the grid: what is chosen in one is in the other."""
+"""UMAP's plane of the spatial tokens. What is chosen there is chosen on the grid, and the other way round."""
 
-from bokeh.models import HoverTool
+import numpy as np
+from bokeh.models import ColumnDataSource, HoverTool
 
 from tokengeometry.explorer import colours
 from tokengeometry.explorer.grid import new_figure
 
 
-def plane(tokens):
+def plane(payload, tokens):
     """The tokens where UMAP puts their α trajectories, coloured by cluster.
 
     Parameters
     ----------
+    payload : tokengeometry.explorer.payload.Payload
     tokens : bokeh.models.ColumnDataSource
-        Of the token grid.
+        Of the token grid. The plane has a source of its own, so that another layer does not draw it anew; the
+        selection is one.
 
     Returns
     -------
     dict of str to Bokeh model
-        `plane`.
+        `plane`, `plane_tokens`.
     """
+    about, arrays = payload.about, payload.arrays
+    count = len(tokens.data["name"])
+    nowhere = np.full(len(about["together"]), np.nan, np.float32)
+    cluster = arrays.get("value_cluster", np.full((1, count), np.nan))[0]
+    hues = colours.palettes(about["clusters"])
+    source = ColumnDataSource(
+        {
+            "x": np.concatenate([arrays["umap_1"], nowhere]),
+            "y": np.concatenate([arrays["umap_2"], nowhere]),
+            "name": tokens.data["name"],
+            "cluster": [hues["clusters"][int(its) - 1] if its == its else hues["undefined"] for its in cluster],
+        },
+        selected=tokens.selected,
+    )
     found = new_figure(
         "umap",
         "lasso_select,box_select,tap,wheel_zoom,pan,reset,save",
@@ -29,9 +46,9 @@ def plane(tokens):
     found.xaxis.axis_label = "UMAP 1"
     found.yaxis.axis_label = "UMAP 2"
     points = found.scatter(
-        "umap_x",
-        "umap_y",
-        source=tokens,
+        "x",
+        "y",
+        source=source,
         size=7,
         fill_color="cluster",
         line_color="white",
@@ -41,5 +58,5 @@ def plane(tokens):
         nonselection_fill_alpha=0.35,
         nonselection_line_alpha=0.25,
     )
-    found.add_tools(HoverTool(renderers=[points], tooltips=[("token", "@name"), ("value", "@said")]))
-    return {"plane": found}
+    found.add_tools(HoverTool(renderers=[points], tooltips=[("token", "@name")]))
+    return {"plane": found, "plane_tokens": source}

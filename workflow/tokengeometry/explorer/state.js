@@ -1,9 +1,4 @@
 // What the page shows. Every change goes through `set`, which draws all panels and writes the address.
-// Bokeh's arrays have shapes, which parts of them would not: as plain ones they can be cut.
-for (const [name, its] of Object.entries(arrays)) {
-  const plain = {uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array}[its.dtype]
-  arrays[name] = new plain(its.buffer, its.byteOffset, its.length)
-}
 const layers = about.layers
 const prefix = about.prefix.length
 const tokens = prefix + about.grid[0] * about.grid[1]
@@ -14,9 +9,6 @@ const numberOf = new Map(names.map((name, row) => [name, row]))
 const quantities = new Map(about.quantities.map((its) => [its.key, its]))
 // Of chosen tokens so many have lines of their own; more are drawn together.
 const SINGLE = about.colours.chosen.length
-const panels = []
-let drawing = false
-
 const view = {
   layer: layers.length >> 1,
   show: about.quantities[0].key,
@@ -32,27 +24,6 @@ function set(changes) {
   view.ranks = rangeWithin(view.ranks)
   draw()
   writeAddress()
-}
-
-function draw() {
-  if (drawing) return
-  drawing = true
-  try {
-    for (const panel of panels) panel()
-  } finally {
-    drawing = false
-  }
-}
-
-// A handler of a change that a person makes, not of one that drawing makes.
-function whenChanged(model, property, act) {
-  model.connect(model.properties[property].change, () => {
-    if (!drawing) act(model[property])
-  })
-}
-
-function whenPressed(button, act) {
-  button.on_event("button_click", act)
 }
 
 function rangeWithin([first, last]) {
@@ -77,23 +48,6 @@ function layerName() {
 function tokenName(row) {
   if (row === null) return "none"
   return row < prefix || row >= tokens ? labels[row] : `token ${names[row]}`
-}
-
-// Four digits, as tables are read; a dash for what there is not.
-function digits(value, places = 4) {
-  if (!Number.isFinite(value)) return "–"
-  return Math.abs(value) >= 10000 || Math.abs(value) < 0.001 && value !== 0
-    ? value.toExponential(places - 1)
-    : String(Number(value.toPrecision(places)))
-}
-
-function escaped(text) {
-  return String(text).replace(/[&<>"]/g, (c) => ({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})[c])
-}
-
-function quantile(sorted, share) {
-  const at = share * (sorted.length - 1), below = Math.floor(at)
-  return sorted[below] + (at - below) * ((sorted[below + 1] ?? sorted[below]) - sorted[below])
 }
 
 // Mean, and the 10th and 90th percentile of some rows' values.
@@ -126,17 +80,11 @@ function writeAddress() {
     scale: view.scale,
     behind: view.behind,
   }
-  const hash = Object.entries(said).map(([key, value]) => `${key}=${encodeURI(value)}`).join("&")
-  history.replaceState(null, "", `#${hash}`)
+  toAddress(said)
 }
 
 function readAddress() {
-  const said = new Map(
-    location.hash.slice(1).split("&").filter((pair) => pair.includes("=")).map((pair) => {
-      const at = pair.indexOf("=")
-      return [pair.slice(0, at), decodeURI(pair.slice(at + 1))]
-    }),
-  )
+  const said = ofAddress()
   const layer = layers.indexOf(Number(said.get("layer") ?? NaN))
   const ranks = (said.get("ranks") ?? "").split("-").map(Number)
   const changes = {}

@@ -1,24 +1,23 @@
 """Chosen tokens over the layers."""
 
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, LegendItem, Span, TeeHead, Whisker
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, LegendItem, Span
 
 from tokengeometry.explorer import colours
 from tokengeometry.explorer.grid import new_figure
 
 
-def trajectory(payload):
+def trajectory(layers):
     """The chosen tokens' quantity over the layers, over the band of their cluster, beside CLS and pooled.
 
     Parameters
     ----------
-    payload : tokengeometry.explorer.payload.Payload
+    layers : list of int
 
     Returns
     -------
     dict of str to Bokeh model
         `trajectory`, its `bands`, `curves`, `points`, and `here`, the line at the layer.
     """
-    layers = payload.about["layers"]
     found = new_figure(
         "trajectory",
         "pan,wheel_zoom,reset,save",
@@ -35,14 +34,13 @@ def trajectory(payload):
     line = found.multi_line("xs", "ys", source=curves, line_color="colour", line_dash="dash", line_width="width")
     points = ColumnDataSource({name: [] for name in ("x", "y", "low", "high", "colour", "words")})
     dots = found.scatter("x", "y", source=points, size=6, color="colour")
-    interval = Whisker(base="x", lower="low", upper="high", source=points, line_color="colour", line_width=1.5)
-    interval.upper_head = interval.lower_head = TeeHead(size=7, line_width=1.5)
-    found.add_layout(interval)
+    interval = found.segment("x", "low", "x", "high", source=points, line_color="colour", line_width=1.5)
+    ends = [found.scatter("x", end, source=points, marker="dash", size=9, color="colour") for end in ("low", "high")]
     found.add_tools(
         HoverTool(renderers=[dots], tooltips=[("", "@words"), ("layer", "@x"), ("value", "@y{0.0000}")]),
         HoverTool(renderers=[line, band], tooltips="@words"),
     )
-    found.y_range.renderers = [line, band, dots]
+    found.y_range.renderers = [line, band, interval, *ends]
     legend = Legend(items=[LegendItem(label={"field": "words"}, renderers=[its]) for its in (line, band)], ncols=2)
     found.add_layout(legend, "below")
     legend.label_text_font_size = "12px"

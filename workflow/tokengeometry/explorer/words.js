@@ -38,10 +38,10 @@ panels.push(() => {
       `<td>${Number.isFinite(cluster) ? cluster : "–"}</td><td>${escaped(reason)}</td></tr>`
   })
   const more = view.tokens.length > SINGLE ? `<p class="small">The last ${SINGLE} of ${view.tokens.length} chosen tokens.</p>` : ""
-  models.words.text = `<p role="status" aria-live="polite" class="summary">${escaped(summary())}</p>` +
+  say(models.words, `<p role="status" aria-live="polite" class="summary">${escaped(summary())}</p>` +
     (lines.length
       ? `<table><thead><tr><th>chosen</th><th>${escaped(quantity.label)}</th><th>95 % interval</th>` +
         `<th>α of ranks ${view.ranks.join("–")}</th><th>its R²</th><th>cluster</th><th>why no α</th></tr></thead>` +
         `<tbody>${lines.join("")}</tbody></table>${more}`
-      : "<p>No token is chosen: click one on the grid, or name some above.</p>")
+      : "<p>No token is chosen: click one on the grid, or name some above.</p>"))
 })
