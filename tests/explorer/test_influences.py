@@ -16,9 +16,7 @@ def slopes(values, ranks):
     """How α changes with the weight of every image: by a little more of each, (image,)."""
 
     def alpha(weights):
-        mean = np.average(values, axis=0, weights=weights)
         covariance = np.cov(values.T, aweights=weights, bias=True)
-        assert np.isfinite(mean).all()
         eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
         rank = np.arange(ranks[0], ranks[1] + 1)
         return -np.polyfit(np.log(rank), np.log(eigenvalues[rank - 1]), 1, w=rank**-0.5)[0]

@@ -36,7 +36,10 @@ def summarise(study, shared):
         for folder in [*(folder / "figures" for folder in folders), Path(study.folder, "figures")]
         for file in sorted(folder.glob("[!.]*.png"))
     ]
-    return "\n".join([*lines, "", "Tables and figures (each figure also as .svg):", *(f"  {f}" for f in opened)])
+    lines += ["", "Tables and figures (each figure also as .svg):", *(f"  {file}" for file in opened)]
+    if (index := Path(study.folder, "explorer", "index.html")).exists():
+        lines += ["", f"To open in a browser: {index}"]
+    return "\n".join(lines)
 
 
 def _benchmarks(study, shared):
