@@ -3,7 +3,8 @@
     PYTHONPATH=workflow python -m bench.explorer --grid 28 --features 768 --layers 13
 
 makes up a study of this size, writes its page and opens it from the disk in Chromium, without a network. With `--page`
-it measures a page that is there. It prints JSON; times are in milliseconds, of several runs the median.
+it measures a page that is there. It prints JSON. Times are in milliseconds, of several runs the median: as they pass,
+and as `…_cpu` what the page's main thread works, whatever else the machine does.
 """
 
 import argparse
@@ -68,15 +69,16 @@ def spectra(rng, exponents, ranks):
     return np.exp(3 - np.cumsum(steps * (1 + np.arange(ranks) / 200), axis=1))
 
 
-def made_up(grid, features, layers, patch):
+def made_up(grid, features, layers, patch, prefix=("cls",)):
     """The page's numbers for a study that nobody ran."""
     rng = np.random.default_rng(0)
-    model = {"grid": [grid, grid], "prefix_tokens": ["cls"], "patch_size": [patch, patch], "in_chans": 3}
+    model = {"grid": [grid, grid], "prefix_tokens": list(prefix), "patch_size": [patch, patch], "in_chans": 3}
     model |= {"mean": [0.5] * 3, "std": [0.5] * 3, "architecture": "made up", "sha256": "0" * 64}
-    tokens, stores, frames = grid * grid + 1, Stores({}, {}, {}), []
+    prefix = len(prefix)
+    tokens, stores, frames = grid * grid + prefix, Stores({}, {}, {}), []
     for layer in range(layers):
-        first, ranks = (0, features) if layer else (1, 3 * patch * patch)
-        exponents = 1.5 + smooth(rng, grid, 1, 0.15)
+        first, ranks = (0, features) if layer else (prefix, 3 * patch * patch)
+        exponents = 1.5 + smooth(rng, grid, prefix, 0.15)
         attributes = {"samples": SAMPLES, "tokens": tokens - first, "concatenated_samples": SAMPLES, "layer": layer}
         values = spectra(rng, exponents[first:], ranks)
         together = spectra(rng, np.array([1.2, 0.9]), ranks)
@@ -92,7 +94,7 @@ def made_up(grid, features, layers, patch):
             concatenated_floor=np.zeros(2),
             mean=rng.normal(0, 0.3, (tokens - first, ranks)),
         )
-        places = np.stack([smooth(rng, grid, 1, 1) for _ in range(8)], axis=1)[first:]
+        places = np.stack([smooth(rng, grid, prefix, 1) for _ in range(8)], axis=1)[first:]
         places += 0.05 * rng.normal(size=places.shape)
         distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
         stores.correlations[layer] = Store(attributes, correlation=np.exp(-distance / 3))
@@ -108,16 +110,16 @@ def made_up(grid, features, layers, patch):
         name: alpha[["layer", "token", "name", "kind", "row", "column"]].assign(value=50 * rng.random(count))
         for name in STATISTICS
     }
-    plane = rng.normal(size=(2, tokens - 1))
+    plane = rng.normal(size=(2, tokens - prefix))
     spatial = token_table(model).query("kind == 'spatial'")
-    clusters = spatial.assign(umap_1=plane[0], umap_2=plane[1], cluster=1 + rng.integers(0, 3, tokens - 1))
+    clusters = spatial.assign(umap_1=plane[0], umap_2=plane[1], cluster=1 + rng.integers(0, 3, tokens - prefix))
     claims = pd.DataFrame(columns=["claim", "statement", "statistic", "estimate", "low", "verdict", "why"])
     fit = {"ranks": [11, 100], "min_ranks": 30, "weights": "inverse_rank"}
     payload = of_branch(
         Tables(alpha, None, clusters, claims, others), stores, model, {name: name for name in others}, fit
     )
     pool = np.arange(min(SAMPLES, sprite.MOST_BYTES // sprite.IMAGE_BYTES))
-    rows = sum(tokens - (layer == 0) for layer in range(layers))
+    rows = sum(tokens - prefix * (layer == 0) for layer in range(layers))
     payload.arrays["influential"] = rng.integers(0, SAMPLES, rows * 2 * EACH).astype(np.uint32)
     payload.arrays["sample"] = rng.permutation(SAMPLES).astype(np.uint32)
     payload.arrays["thumbnail"] = np.where(np.arange(SAMPLES) < len(pool), np.arange(SAMPLES) + 1, 0).astype(np.uint16)
@@ -137,27 +139,41 @@ def measure(path, repeats):
         driver.execute_cdp_cmd("Network.enable", {})
         conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
         driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
-        paints, charts = [], []
+        driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+        driver.set_script_timeout(300)
+        paints, charts, loaded = [], [], []
         for _ in range(repeats):
             driver.get("about:blank")
             driver.get(Path(path).absolute().as_uri())
             while not driver.execute_script("return location.hash.length > 1"):
                 time.sleep(0.02)
             charts.append(driver.execute_script("return performance.now()"))
+            loaded.append(_worked(driver))
             time.sleep(1)
             paints.append(driver.execute_script(PAINTED))
         last = driver.execute_script("return Bokeh.documents[0].get_model_by_name('layer').end")
-        steps = [driver.execute_async_script(STEP, layer) for _ in range(3) for layer in range(last + 1)][1:]
+        before = _worked(driver)
+        steps = [driver.execute_async_script(STEP, layer) for _ in range(3) for layer in range(last + 1)]
+        stepped = (_worked(driver) - before) / len(steps)
     finally:
         driver.quit()
     worked, drawn = zip(*steps, strict=True)
     return {
         "first_paint": statistics.median(paints),
         "charts": statistics.median(charts),
+        "charts_cpu": statistics.median(loaded),
         "slider_step_script": statistics.median(worked),
         "slider_step_drawn": statistics.median(drawn),
         "slider_step_slowest": max(drawn),
+        "slider_step_cpu": stepped,
     }
+
+
+def _worked(driver):
+    """Milliseconds that the page's main thread has worked."""
+    metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    found = {metric["name"]: metric["value"] for metric in metrics}
+    return 1000 * (found["TaskDuration"] - found["DevToolsCommandDuration"])
 
 
 def main():

@@ -123,8 +123,8 @@ def _controls(abouts):
     shown = {its["key"]: its["label"] for about in abouts for its in about["quantities"]}
     last = max(len(abouts[0]["layers"]) - 1, 1)
     found = {
-        "first": Select(title="First", options=options, value="0", width=215),
-        "second": Select(title="Second", options=options, value="1", width=215),
+        "first": Select(title="First", options=options, value="0", width=200),
+        "second": Select(title="Second", options=options, value="1", width=200),
         "layer": Slider(
             start=0,
             end=last,
@@ -132,10 +132,10 @@ def _controls(abouts):
             step=1,
             title="Layer",
             format=CustomJSTickFormatter(args={"layers": []}, code="return String(layers[tick])"),
-            width=180,
+            width=165,
         ),
         "play": Toggle(label="▶ Play", width=85),
-        "show": Select(title="Show", options=list(shown.items()), value=next(iter(shown)), width=225),
+        "show": Select(title="Show", options=list(shown.items()), value=next(iter(shown)), width=215),
         "scale": RadioButtonGroup(labels=["all layers", "this layer"], active=0),
         "named": TextInput(title="Chosen tokens", placeholder="cls; 3,4", width=100),
     }

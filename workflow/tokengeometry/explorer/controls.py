@@ -39,7 +39,7 @@ def controls(about):
             step=1,
             title="Layer",
             format=CustomJSTickFormatter(args={"layers": about["layers"]}, code="return String(layers[tick])"),
-            width=210,
+            width=175,
             disabled=len(about["layers"]) < 2,
         ),
         "play": Toggle(label="▶ Play", width=85, disabled=len(about["layers"]) < 2),
@@ -47,7 +47,7 @@ def controls(about):
         "behind": RadioButtonGroup(
             labels=["nothing", "mean", "deviation"], active=0, disabled=bool(about["behind"]["why"])
         ),
-        "named": TextInput(title="Chosen tokens", placeholder="cls; 3,4", width=120),
+        "named": TextInput(title="Chosen tokens", placeholder="cls; 3,4", width=105),
         "save_png": Button(label="PNG", width=50),
         "save_svg": Button(label="SVG", width=50),
         "save_csv": Button(label="CSV", width=50),

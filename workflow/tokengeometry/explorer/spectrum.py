@@ -76,7 +76,7 @@ def spectrum(payload):
     legend.border_line_color = None
     legend.padding = legend.margin = 4
     legend.spacing = 0
-    legend.location = "bottom_left"
+    legend.location = "top_right"
     slider = RangeSlider(
         start=1, end=payload.about["ranks"][0], value=(first, last), step=1, title="Ranks of the fit", min_width=160
     )
