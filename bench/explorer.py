@@ -29,7 +29,7 @@ from tokengeometry.tables import TOGETHER
 # What is made up: images, and thumbnails of a token at a layer.
 SAMPLES, EACH = 2000, 12
 STATISTICS = ("rankme", "participation_ratio", "stable_rank", "token_norm")
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900")
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,960")
 PAINTED = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 # From a change of the slider to the frame after the one that draws it.
 STEP = """
@@ -129,24 +129,46 @@ def made_up(grid, features, layers, patch, prefix=("cls",)):
     return branch_page(payload, "made up", {}, claims, images)
 
 
-def measure(path, repeats):
-    """Opening a page, and steps of its slider."""
+def browser():
+    """Chromium without a network."""
     options = webdriver.ChromeOptions()
     for option in OPTIONS:
         options.add_argument(option)
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.execute_cdp_cmd("Network.enable", {})
+    conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+    return driver
+
+
+def opened(driver, path, fragment=""):
+    """Open a page and wait until its charts are there."""
+    driver.get("about:blank")
+    driver.get(f"{Path(path).absolute().as_uri()}#{fragment}")
+    while not driver.execute_script("return typeof Bokeh === 'object' && location.hash.includes('show=')"):
+        time.sleep(0.02)
+
+
+def picture(path, fragment, file):
+    """What a page looks like."""
+    driver = browser()
     try:
-        driver.execute_cdp_cmd("Network.enable", {})
-        conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-        driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+        opened(driver, path, fragment)
+        time.sleep(2)
+        driver.save_screenshot(str(file))
+    finally:
+        driver.quit()
+
+
+def measure(path, repeats):
+    """Opening a page, and steps of its slider."""
+    driver = browser()
+    try:
         driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
         driver.set_script_timeout(300)
         paints, charts, loaded = [], [], []
         for _ in range(repeats):
-            driver.get("about:blank")
-            driver.get(Path(path).absolute().as_uri())
-            while not driver.execute_script("return location.hash.length > 1"):
-                time.sleep(0.02)
+            opened(driver, path)
             charts.append(driver.execute_script("return performance.now()"))
             loaded.append(_worked(driver))
             time.sleep(1)
@@ -184,12 +206,17 @@ def main():
     parser.add_argument("--layers", type=int, default=13)
     parser.add_argument("--patch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--picture", type=Path, help="write a picture of the page in place of measuring it")
+    parser.add_argument("--view", default="", help="of the picture: what stands behind # in the page's address")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.page
         if path is None:
             path = Path(folder, "page.html")
             path.write_text(made_up(arguments.grid, arguments.features, arguments.layers, arguments.patch))
+        if arguments.picture:
+            picture(path, arguments.view, arguments.picture)
+            return
         print(json.dumps({"bytes": path.stat().st_size} | measure(path, arguments.repeats), indent=1))
 
 

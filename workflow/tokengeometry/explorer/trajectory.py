@@ -47,5 +47,5 @@ def trajectory(layers):
     legend.background_fill_alpha = 0.75
     legend.border_line_color = None
     legend.padding = legend.margin = 4
-    legend.spacing = 5
+    legend.spacing = 1
     return {"trajectory": found, "bands": bands, "curves": curves, "points": points, "here": here}
