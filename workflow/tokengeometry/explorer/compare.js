@@ -72,7 +72,6 @@ function fill(side, branch, values, mapper) {
     ...spots,
     name: names,
     value: found,
-    said: Array.from(found, (value) => digits(value)),
   }
   models[`chips_${side}`].data = chipsOf(spots, spots.words, mapper, found)
   const rows = view.tokens.map((name) => names.indexOf(name)).filter((row) => row >= 0)

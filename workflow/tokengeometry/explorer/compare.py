@@ -150,7 +150,7 @@ def _controls(abouts):
 
 
 def _grid(side, says, hues):
-    columns = ("x", "y", "w", "h", "name", "words", "value", "said")
+    columns = ("x", "y", "w", "h", "name", "words", "value")
     source = ColumnDataSource({column: [] for column in columns})
     palette = hues["correlation"] if side == "d" else hues["values"]
     mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color=hues["undefined"])

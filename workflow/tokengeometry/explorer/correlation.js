@@ -47,11 +47,7 @@ panels.push(() => {
     }
     mapper.setv({palette: about.colours.values, low: low < high ? low : -1, high: low < high ? high : 1})
   }
-  models.others.data = {
-    ...models.others.data,
-    value: values,
-    said: Array.from(values, (value) => digits(value, 2)),
-  }
+  models.others.data = {...models.others.data, value: values}
   models.chips_here.data = chipsOf(models.others.data, labels, mapper, values)
   outline(models.chosen_here, row === null || row >= tokens ? [] : [row])
   models.correlation.title.text = row === null

@@ -39,11 +39,7 @@ panels.push(() => {
   const values = valuesOf(view.show, view.layer)
   const quantity = quantities.get(view.show)
   colourBy(models.grid_mapper, view.show, view.layer)
-  models.tokens.data = {
-    ...models.tokens.data,
-    value: values,
-    said: Array.from(values, (value) => digits(value)),
-  }
+  models.tokens.data = {...models.tokens.data, value: values}
   const selected = view.tokens.slice().sort((a, b) => a - b)
   if (String(models.tokens.selected.indices) !== String(selected)) models.tokens.selected.indices = selected
   models.chips.data = chipsOf(models.tokens.data, labels, models.grid_mapper, values)

@@ -105,7 +105,7 @@ def token_map(name, source, mapper, title, tools, drag, says):
     ----------
     name : str
     source : bokeh.models.ColumnDataSource
-        With the columns of `places`, value, and said (the value in words).
+        With the columns of `places`, and value.
     mapper : bokeh.models.LinearColorMapper
     title : str
         What the value is called where a token is pointed at.
@@ -138,7 +138,7 @@ def token_map(name, source, mapper, title, tools, drag, says):
     )
     rects.nonselection_glyph = None
     rects.selection_glyph = None
-    found.add_tools(HoverTool(renderers=[rects], tooltips=[("token", "@name"), (title, "@said")]))
+    found.add_tools(HoverTool(renderers=[rects], tooltips=[("token", "@name"), (title, "@value{0.0000}")]))
     found.add_layout(
         ColorBar(color_mapper=mapper, width=10, padding=4, major_label_text_font_size="12px", title=None), "right"
     )
@@ -181,8 +181,7 @@ def token_grid(payload):
     spots = places(about)
     count = len(spots["x"])
     hues = colours.palettes(about["clusters"])
-    unknown = {"value": np.full(count, np.nan, np.float32), "said": [""] * count}
-    tokens = ColumnDataSource(spots | unknown, name="tokens")
+    tokens = ColumnDataSource(spots | {"value": np.full(count, np.nan, np.float32)}, name="tokens")
     mapper = LinearColorMapper(palette=hues["values"], low=0, high=1, nan_color=hues["undefined"])
     found, rects, chosen, chips = token_map(
         "token_grid",
@@ -234,7 +233,7 @@ def correlation_grid(payload):
     about = payload.about
     count = len(about["prefix"]) + about["grid"][0] * about["grid"][1]
     spots = {name: values[:count] for name, values in places(about).items()}
-    others = ColumnDataSource(spots | {"value": np.full(count, np.nan, np.float32), "said": [""] * count})
+    others = ColumnDataSource(spots | {"value": np.full(count, np.nan, np.float32)})
     hues = colours.palettes(about["clusters"])
     mapper = LinearColorMapper(palette=hues["correlation"], low=-1, high=1, nan_color=hues["undefined"])
     found, _, chosen, chips = token_map(
