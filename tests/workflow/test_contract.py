@@ -460,7 +460,7 @@ CODE = {
     ),
     "the colours of clusters": (
         {"tokengeometry/figures/style.py": ('_CLUSTERS = ("#0072B2"', '_CLUSTERS = ("#0072B3"')},
-        OF_STATISTICS | drawn(BRANCH, "clusters"),
+        OF_STATISTICS | drawn(BRANCH, "clusters") | PAGE,
     ),
     "the style of all figures": (
         {"tokengeometry/figures/style.py": ('"font.size": 8', '"font.size": 9')},

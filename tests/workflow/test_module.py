@@ -114,6 +114,7 @@ def test_a_second_run_has_nothing_to_do_and_a_change_costs_what_it_does_alone(im
     finally:
         own.write_text(text)
     expected = {"cluster_table", "claims_table", "draw_claims", "draw_alpha", "draw_statistic", "draw_clusters"}
+    expected |= {"explorer_page", "explorer_index"}
     assert planned == {f"geometry_{rule}" for rule in expected} | {"steepest"}
 
 

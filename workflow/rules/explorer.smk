@@ -2,6 +2,8 @@
 from tokengeometry.explorer import facts
 
 EXPLORED = "<results>/explorer/{model}.{dataset}.{split}.html"
+# The model of each branch.
+MODELS_EXPLORED = every_branch(rules.model.output.description)
 
 
 def thumbnails(wildcards):
@@ -68,10 +70,7 @@ rule explorer_index:
         alphas=every_branch(rules.alpha_table.output.table),
         correlations=every_branch(rules.correlation_table.output.table),
         claims=every_branch(rules.claims_table.output.table),
-        models=[
-            rules.model.output.description.format(model=branch.model)
-            for branch in study.branches
-        ],
+        models=MODELS_EXPLORED,
     output:
         page="<results>/explorer/index.html",
     log:
@@ -92,7 +91,7 @@ rule explorer_compare:
         alphas=every_branch(rules.alpha_table.output.table),
         clusters=every_branch(rules.cluster_table.output.table),
         statistics=every_branch(*every_statistic(rules.statistic_table.output.table)),
-        models=rules.explorer_index.input.models,
+        models=MODELS_EXPLORED,
     output:
         page="<results>/explorer/compare.html",
     log:
@@ -104,7 +103,7 @@ rule explorer_compare:
     params:
         code=code("explorer_compare.py"),
         labels=statistic_labels(None),
-        branches=rules.explorer_index.params.branches,
+        branches=[study.counted(branch) for branch in study.branches],
     script:
         "../scripts/explorer_compare.py"
 
