@@ -31,6 +31,7 @@ include: "workflow/rules/spectra.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/drawing.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/explorer.smk"
 include: "workflow/rules/machinery/graph.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"
@@ -61,6 +62,7 @@ rule all:
         rules.claims.input,
         rules.summaries.input,
         rules.figures.input,
+        rules.explorer.input,
         kept_stores,
 
 

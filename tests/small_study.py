@@ -49,6 +49,7 @@ SMALL = {
     "statistics": ["power_law", "rankme", "token_norm"],
     "clusters": {"count": 2, "neighbors": 5, "min_dist": 0.1, "seed": 0},
     "figures": {"eigenspectrum": {"layer": 1, "token": "cls"}},
+    "explorer": {"thumbnails": 6},
     "compute": {"device": "cpu", "batch_size": 8, "threads": 2},
 }
 

@@ -5,11 +5,11 @@ import inspect
 import pkgutil
 
 import pytest
-from tokengeometry import figures, geometry, storage
+from tokengeometry import explorer, figures, geometry, storage
 
 MODULES = ["tokengeometry.tables"] + [
     module.name
-    for package in (geometry, storage, figures)
+    for package in (geometry, storage, figures, explorer)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 

@@ -59,6 +59,7 @@ def edge(x):
     return double(x)
 """,
     "shapes/circle.py": "PI = 3\n\n\ndef area(r):\n    return PI * r * r\n",
+    "shapes/square.js": "draw(1)\n",
     "looks.py": "import contextlib\n\nSTYLE = {'size': 8}\napplied = contextlib.nullcontext(STYLE)\nUNUSED = 1\n",
     "drawing.py": """from pkg import looks
 from pkg.numbers import other
@@ -228,6 +229,19 @@ def check(x):
 """
     monkeypatch.setitem(PACKAGE, "checks.py", code)
     before, after = prints(tmp_path, "from pkg.checks import check\ncheck(1)\n", [("checks.py", old, new)])
+    assert (before != after) == counts
+
+
+@pytest.mark.parametrize(
+    ("script", "counts"),
+    [
+        ("from pkg.shapes.square import area\narea(1)\n", True),
+        ("from pkg.shapes import circle\ncircle.area(1)\n", True),
+        (WAYS_TO_DOUBLE[0], False),
+    ],
+)
+def test_what_a_browser_runs_counts_with_the_modules_beside_it(tmp_path, script, counts):
+    before, after = prints(tmp_path, script, [("shapes/square.js", "draw(1)", "draw(2)")])
     assert (before != after) == counts
 
 

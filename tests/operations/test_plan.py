@@ -93,10 +93,11 @@ def test_jobs_are_those_of_a_count_by_hand(planned):
             "cluster_table": 1,
             "claims_table": 1,
             "figures": statistics + 4,
+            "explorer_page": 1,
         }
 
     groups = {
-        "whole study": {"model": 1, "dataset": 3, "figures": 1},
+        "whole study": {"model": 1, "dataset": 3, "figures": 1, "explorer_index": 1, "explorer_compare": 1},
         # 40 and 24 samples, 16 of them a part.
         # The two full parts of each layer are merged.
         "tiny/both/train": of_branch(3) | {"merged_moments": 2},

@@ -28,7 +28,7 @@ JOB = {"model": "tiny", "dataset": "pictures", "split": "test", "layer": "02", "
 RULES = ("pixels", "layer", "moments", "concatenated", "uncertainty", "spectra", "correlation_matrix")
 RULES += ("cluster_table", "claims_table")
 # Tables that grow with the samples or the square of the tokens; so does one figure.
-GROWING = ("alpha_table", "alpha_means_table", "statistic_table", "correlation_table")
+GROWING = ("alpha_table", "alpha_means_table", "statistic_table", "correlation_table", "explorer_page")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_memory_asked_for_covers_the_measured_peak_and_is_at_most_twice_it(peaks
 def test_on_a_cluster_tables_and_figures_ask_for_the_profiles_default_and_it_covers_them(finished, peaks, planned):
     on_cluster = resources_of(finished, "--profile", REPOSITORY / "slurm")
     light = [file for file, asked in planned.items() if not asked]
-    assert {file.split("/")[2] for file in light} == {"figures"}
+    assert {file.split("/")[2] for file in light} == {"figures", "explorer_index"}
     for file, asked in on_cluster.items():
         if file in light:
             assert (asked["mem_mb"], asked["disk_mb"], asked["runtime"]) == (1000, 100, 10)

@@ -31,6 +31,8 @@ BRANCH = {"model": "tiny", "dataset": "pictures", "split": "test"}
 LAYERS, PARTS = ["00", "01", "02"], ["000", "001"]
 FIGURES = ["alpha", "claims", "clusters", "correlation", "eigenspectrum"]
 ACROSS = {("draw_all_branches", ())}
+INDEX = {("explorer_index", ())}
+BESIDE = {("explorer_compare", ())}
 
 
 def job(rule, **wildcards):
@@ -79,11 +81,12 @@ def of_statistic(branch, table):
 
 # The bands of all trajectories are the clusters'.
 DRAWN_BY_CLUSTER = {job("draw_statistic", **BRANCH, statistic=table) for table in ("rankme", "token_norm")}
-CLAIMS = of(BRANCH, "claims_table") | drawn(BRANCH, "claims")
+PAGE = of(BRANCH, "explorer_page")
+CLAIMS = of(BRANCH, "claims_table") | drawn(BRANCH, "claims") | PAGE | INDEX
 CLUSTERED = (
     of(BRANCH, "cluster_table", "alpha_means_table") | DRAWN_BY_CLUSTER | drawn(BRANCH, "alpha", "clusters") | CLAIMS
 )
-OTHERS = of_statistic(BRANCH, "rankme") | of_statistic(BRANCH, "token_norm")
+OTHERS = of_statistic(BRANCH, "rankme") | of_statistic(BRANCH, "token_norm") | PAGE
 FITTED = of(BRANCH, "alpha_table") | CLUSTERED
 CORRELATED = of(BRANCH, "correlation_table") | drawn(BRANCH, "correlation") | ACROSS | CLAIMS
 SUMMARIES = FITTED | OTHERS | CORRELATED
@@ -95,7 +98,7 @@ def summaries(branch):
     """All tables and figures of a branch, and the figures across branches."""
     tables = of(branch, "alpha_table", "alpha_means_table", "correlation_table", "cluster_table", "claims_table")
     others = of_statistic(branch, "rankme") | of_statistic(branch, "token_norm")
-    return tables | others | drawn(branch, *FIGURES) | ACROSS
+    return tables | others | drawn(branch, *FIGURES) | ACROSS | of(branch, "explorer_page") | INDEX
 
 
 def whole(branch, layers=LAYERS, parts=PARTS):
@@ -124,7 +127,7 @@ def configured(workflow, config):
 
 
 TRAIN = BRANCH | {"split": "train"}
-COMPARED = {
+COMPARED = BESIDE | {
     job(rule, model="tiny", dataset="pictures") for rule in ("train_test_table", "claims_of_splits", "draw_train_test")
 }
 PHOTOS = BRANCH | {"dataset": "photos"}
@@ -160,8 +163,14 @@ CHANGES = {
     "clusters count": ({"clusters.count": 3}, CLUSTERED),
     "clusters seed": ({"clusters.seed": 1}, CLUSTERED),
     "clusters neighbors": ({"clusters.neighbors": 4}, CLUSTERED),
-    "a statistic added": ({"statistics": [*SMALL["statistics"], "stable_rank"]}, of_statistic(BRANCH, "stable_rank")),
-    "a statistic taken away": ({"statistics": ["power_law", "token_norm"]}, set()),
+    "a statistic added": (
+        {"statistics": [*SMALL["statistics"], "stable_rank"]},
+        of_statistic(BRANCH, "stable_rank") | PAGE,
+    ),
+    "a statistic taken away": ({"statistics": ["power_law", "token_norm"]}, PAGE),
+    "how many thumbnails": ({"explorer.thumbnails": 4}, PAGE),
+    "no thumbnails": ({"explorer.thumbnails": 0}, PAGE),
+    "a licence that forbids them": ({"datasets.pictures.thumbnails": False}, PAGE),
     "another example spectrum": ({"figures.eigenspectrum.token": "1,1"}, drawn(BRANCH, "eigenspectrum")),
     "its layer": ({"figures.eigenspectrum.layer": 2}, drawn(BRANCH, "eigenspectrum")),
     "a layer added at the end": (
@@ -194,9 +203,12 @@ CHANGES = {
     ),
     "a data set added": (
         {"datasets.photos": A_DATASET},
-        {job("dataset", dataset="photos", split="test")} | whole(PHOTOS),
+        {job("dataset", dataset="photos", split="test")} | whole(PHOTOS) | BESIDE,
     ),
-    "a model added": ({"models.second": A_MODEL}, {job("model", model="second")} | whole(SECOND)),
+    "a model added": (
+        {"models.second": A_MODEL},
+        {job("model", model="second")} | whole(SECOND) | BESIDE,
+    ),
     "a split's own samples": (
         {"datasets.pictures.splits.test": A_SPLIT | {"samples": 30}},
         chain(BRANCH, LAYERS, ["001"]) | statistics(BRANCH, LAYERS, ["001"]) | LATER,
@@ -334,7 +346,7 @@ CODE = {
     ),
     "a statistic": (
         {"tokengeometry/geometry/statistics/rankme.py": ("np.exp(entr(", "np.exp(+entr(")},
-        of_statistic(BRANCH, "rankme"),
+        of_statistic(BRANCH, "rankme") | PAGE,
     ),
     "the means of correlations": (
         {"tokengeometry/geometry/correlation.py": ("defined = values[~", "defined = +values[~")},
@@ -348,6 +360,8 @@ CODE = {
         | FITTED
         | CORRELATED,
     ),
+    "what a browser runs": ({"tokengeometry/explorer/spectrum.js": ("used += 1", "used += 1.0")}, PAGE | INDEX),
+    "the look of a page": ({"tokengeometry/explorer/page.css": ("font-size: 20px", "font-size: 21px")}, PAGE | INDEX),
     "the clustering": ({CLUSTERS: ("n_init=10", "n_init=11")}, CLUSTERED),
     "a claim": (
         {"tokengeometry/geometry/claims/places.py": ("PERMUTATIONS = 999", "PERMUTATIONS = 998")},
@@ -447,7 +461,7 @@ CODE = {
     ),
     "the colours of clusters": (
         {"tokengeometry/figures/style.py": ('_CLUSTERS = ("#0072B2"', '_CLUSTERS = ("#0072B3"')},
-        OF_STATISTICS | drawn(BRANCH, "clusters"),
+        OF_STATISTICS | drawn(BRANCH, "clusters") | PAGE,
     ),
     "the style of all figures": (
         {"tokengeometry/figures/style.py": ('"font.size": 8', '"font.size": 9')},
@@ -526,7 +540,7 @@ def test_a_statistic_is_one_file(finished, repository, tmp_path):
     (repository / "workflow/tokengeometry/geometry/statistics/first_share.py").write_text(DROPPED_IN)
     config = changed({"statistics": [*SMALL["statistics"], "first_share"]})
     workflow = Workflow(finished.copy(tmp_path / "study"), config, repository)
-    assert difference(workflow.planned(), of_statistic(BRANCH, "first_share")) == {"more": [], "less": []}
+    assert difference(workflow.planned(), of_statistic(BRANCH, "first_share") | PAGE) == {"more": [], "less": []}
     workflow.run()
     table = pd.read_csv(workflow.branch / "first_share.csv")
     for layer in (0, 1, 2):

@@ -123,7 +123,7 @@ def test_every_key_of_the_configuration_is_explained():
             key.replace("dinov2_vits14", "NAME").replace("fashion_mnist", "NAME").replace("splits.test", "splits.SPLIT")
         )
         assert re.search(rf"^\|.*`{re.escape(key)}`.*\|", page, re.MULTILINE), key
-    for option in ("name", "datasets.NAME.white"):
+    for option in ("name", "datasets.NAME.white", "datasets.NAME.thumbnails"):
         assert f"| `{option}` | optional" in page
 
 

@@ -36,6 +36,10 @@ LIGHT_PROCESS_BYTES = 5 * 2**25
 NUMPY_PROCESS_BYTES = 3 * 2**25
 # That of figures, with umap.
 CLUSTERS_BYTES = 2**29
+# That of figures, with bokeh.
+BOKEH_BYTES = 7 * 2**25
+# Tokens whose images' scores a page's job has in memory at a time.
+EXPLORED_TOKENS = 64
 # Of an image that a thread decodes: five megapixels and their copy.
 IMAGE_BYTES = 2**25
 
@@ -103,6 +107,8 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case "statistic_table":
             samples = study.samples(job["dataset"], job["split"]) if study.of_moments(job["statistic"]) else 0
             return norms(samples, layer_shape(model, 1)[0])
+        case "explorer_page":
+            return explored(study, model, job)
         case "alpha_table" | "alpha_means_table":
             return errors(study.fold_samples(job["dataset"], job["split"]), *layer_shape(model, 1))
         case _ if "layer" not in job and rule not in ("pixels", "direct"):
@@ -394,6 +400,21 @@ def errors(samples, tokens, features):
     """Of a table of α with errors, from the scores of so many images: of a layer, as stored and twice in float32."""
     scores = samples * tokens * (len(rank_bands(features)) - 1)
     return Cost(LIGHT_PROCESS_BYTES + 12 * scores + 24 * samples * tokens)
+
+
+def explored(study, model, job):
+    """Of a branch's page: what goes into it, as arrays and as text; with thumbnails the images' scores of some tokens.
+
+    Those need torch, with which images are read.
+    """
+    layers, images = claimed(study, job, job["split"])
+    tokens, features = layer_shape(model, 1)
+    features = max(features, layer_shape(model, 0)[1])
+    numbers = layers * (2.2 * tokens * features + tokens**2 / 2)
+    layer = 8 * (8 * tokens * features + 4 * tokens**2)
+    shown = study.config["explorer"]["thumbnails"] > 0
+    scores = EXPLORED_TOKENS * images * 10 * len(rank_bands(features)) if shown else 0
+    return Cost((PROCESS_BYTES if shown else BOKEH_BYTES) + int(4 * numbers + layer + scores))
 
 
 def claimed(study, job, split):

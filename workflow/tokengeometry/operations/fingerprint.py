@@ -5,6 +5,8 @@ name, from one definition to the next. What a module does on import beyond defin
 whoever imports it, directly or through other modules. Where a name can't be followed, as in
 `getattr(module, name)`, the whole module counts.
 
+What a browser runs, the files of `BESIDE`, counts with every module of their folder that is reached.
+
 Not counted: comments, docstrings and formatting; the texts of errors, prints and logs; other packages and their
 versions; data files.
 """
@@ -24,6 +26,8 @@ IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
 # The error whose arguments are its message alone; what prints or logs.
 SAID = "StudyError"
 SPEAKERS = {"print", "_LOG"}
+# Ends of the names of files that modules of their folder read.
+BESIDE = (".js", ".css")
 # Stands for the import of a module, where a number stands for one of its statements.
 IMPORT = -1
 # Where statements have others within them.
@@ -55,7 +59,9 @@ def fingerprint(script, package=PACKAGE):
         if (module.name, index) not in contents:
             contents[module.name, index], reached = module.follow(index)
             pending.extend(reached)
+    reached = {name for name, index in contents if index != IMPORT}
     parts = sorted(f"{name}:{content}" for (name, index), content in contents.items() if index != IMPORT)
+    parts += package.beside(reached - {main.name})
     return hashlib.sha256("\n".join([script.stem, *parts]).encode()).hexdigest()[:16]
 
 
@@ -80,6 +86,12 @@ class _Package:
         if name not in self._modules and name in self.files:
             self._modules[name] = _Module(name, self.files[name], self)
         return self._modules.get(name)
+
+    def beside(self, names):
+        """Hashes of the files beside these modules that are not Python, in the order of their names."""
+        folders = sorted({self.files[name].parent for name in names})
+        files = (file for folder in folders for file in sorted(folder.iterdir()) if file.suffix in BESIDE)
+        return [f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
 
     def everything(self):
         return [statement for name in self.files for statement in self.module(name).everything()]

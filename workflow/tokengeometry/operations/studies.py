@@ -14,7 +14,7 @@ from tokengeometry.model.file_content import without_place
 # The default study's name and folder; models and data of all studies are in it.
 RESULTS = "results"
 # Folders of results/ that are neither a model's nor a study's.
-RESERVED = {"benchmarks", "data", "figures", "logs", "models"}
+RESERVED = {"benchmarks", "data", "explorer", "figures", "logs", "models"}
 RECORD = "study.json"
 # Which studies lie in folders of the user's choice.
 ELSEWHERE = Path(RESULTS, "elsewhere.json")

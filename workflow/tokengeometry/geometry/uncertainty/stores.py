@@ -71,7 +71,26 @@ def read(store, kind):
     -------
     Folded
     """
-    prefix = PREFIXES.get(kind, "")
-    held_out, scores = store[f"{prefix}held_out"][:], store[f"{prefix}scores"][:]
+    return _read(store, PREFIXES.get(kind, ""), slice(None))
+
+
+def read_tokens(store, tokens):
+    """Scores and held-out variances of some tokens.
+
+    Parameters
+    ----------
+    store : open store
+        `uncertainty/layer_….zarr`.
+    tokens : slice
+
+    Returns
+    -------
+    Folded
+    """
+    return _read(store, "", tokens)
+
+
+def _read(store, prefix, rows):
+    held_out, scores = store[f"{prefix}held_out"][rows], store[f"{prefix}scores"][rows]
     edges = np.concatenate([[0], store["last_rank"][:]]).astype(int)
-    return Folded(store[f"{prefix}eigenvalues"][:][..., : edges[-1]], held_out, scores, edges)
+    return Folded(store[f"{prefix}eigenvalues"][rows][..., : edges[-1]], held_out, scores, edges)

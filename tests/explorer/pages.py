@@ -1,0 +1,72 @@
+"""What tests do with a page in a browser: find its charts, point at them, read what it says."""
+
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.support.ui import WebDriverWait
+
+# A place of a figure, in data, as pixels of the window.
+PLACE = """
+const [name, x, y] = arguments
+const view = Bokeh.index.get_one(Bokeh.documents[0].get_model_by_name(name))
+view.el.scrollIntoView({block: "center"})
+const canvas = view.canvas_view.el.getBoundingClientRect()
+return [canvas.x + view.frame.x_scale.compute(x), canvas.y + view.frame.y_scale.compute(y)]
+"""
+SAID = """
+const model = Bokeh.documents[0].get_model_by_name(arguments[0])
+return Bokeh.index.get_one(model).el.shadowRoot.textContent
+"""
+
+
+class Page:
+    """An explorer page that is open in a browser."""
+
+    def __init__(self, browser):
+        self.browser = browser
+        self.wait_for(lambda: self.run("return typeof Bokeh === 'object' && location.hash.length > 1"))
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def wait_for(self, holds):
+        WebDriverWait(self.browser, 20, poll_frequency=0.05).until(lambda _: holds())
+
+    def model(self, name, of):
+        """A property of a model by its name, as a JavaScript expression of `it`."""
+        return self.run(f"const it = Bokeh.documents[0].get_model_by_name(arguments[0]); return {of}", name)
+
+    def title(self, name):
+        return self.model(name, "it.title.text")
+
+    def said(self, name):
+        """The text of an element on the screen."""
+        return self.run(SAID, name)
+
+    def state(self):
+        """What the address says."""
+        return dict(pair.split("=", 1) for pair in self.run("return decodeURI(location.hash)")[1:].split("&"))
+
+    def at(self, name, x, y):
+        return [round(value) for value in self.run(PLACE, name, float(x), float(y))]
+
+    def drag(self, *places):
+        """Press at the first place, move over the others, and let go at the last."""
+        chain = ActionChains(self.browser, duration=20)
+        pointer = chain.w3c_actions.pointer_action
+        pointer.move_to_location(*places[0])
+        pointer.pointer_down()
+        for place in places[1:]:
+            pointer.move_to_location(*place)
+        pointer.pointer_up()
+        chain.perform()
+
+    def click(self, name, x, y):
+        self.drag(self.at(name, x, y))
+
+    def press(self, *keys, held=()):
+        chain = ActionChains(self.browser)
+        for key in held:
+            chain.key_down(key)
+        chain.send_keys(*keys)
+        for key in held:
+            chain.key_up(key)
+        chain.perform()

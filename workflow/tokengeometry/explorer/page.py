@@ -1,0 +1,123 @@
+"""A branch's page: one file, which needs no server and no network."""
+
+import html
+from pathlib import Path
+
+import numpy as np
+from bokeh.document import Document
+from bokeh.embed import file_html
+from bokeh.models import Column, CustomJS, Div, InlineStyleSheet, Row
+from bokeh.resources import INLINE
+from bokeh.settings import settings
+
+from tokengeometry.explorer import colours, sprite
+from tokengeometry.explorer.about import details
+from tokengeometry.explorer.controls import controls
+from tokengeometry.explorer.grid import correlation_grid, token_grid
+from tokengeometry.explorer.plane import plane
+from tokengeometry.explorer.spectrum import spectrum
+from tokengeometry.explorer.trajectory import trajectory
+
+HERE = Path(__file__).parent
+# In the order in which the browser reads them: the later ones call the earlier ones.
+CODE = ("shared", "state", "grid", "trajectory", "spectrum", "correlation", "images", "words", "controls")
+STYLE = "page.css"
+HELP = (
+    "<p class='small'>Click a token, or several with shift; drag over places or over UMAP's plane to choose many. Drag "
+    "the ends of the marked ranks to fit others. Keys: ← → layer, space plays, shift with arrows moves the chosen "
+    "token. The page's address leads back to this view.</p>"
+)
+
+
+def branch_page(payload, title, facts, claims, thumbnails=()):
+    """The page of a branch.
+
+    Parameters
+    ----------
+    payload : tokengeometry.explorer.payload.Payload
+    title : str
+        Model, data set and split.
+    facts : dict of str to (dict or str)
+        What stands at the end: sections of the configuration, versions, weights.
+    claims : pandas.DataFrame
+    thumbnails : iterable of PIL.Image.Image
+        Of the images of `payload.pool`, in its order.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    about = payload.about | {"colours": colours.palettes(payload.about["clusters"]), "file": title.replace(" ", ".")}
+    arrays = dict(payload.arrays)
+    look = (HERE / STYLE).read_text()
+    if len(payload.pool):
+        content, columns = sprite.sheet(thumbnails)
+        about["sprite"] = {"side": sprite.SIDE, "columns": columns}
+        arrays["sprite"] = np.frombuffer(content, np.uint8)
+    sheet = InlineStyleSheet(css=look)
+    models = controls(about) | token_grid(payload) | trajectory(about["layers"]) | spectrum(payload)
+    models |= correlation_grid(payload) | plane(payload, models["tokens"])
+    models["images"] = Div(name="images", stylesheets=[sheet], sizing_mode="stretch_both", css_classes=["panel"])
+    models["words"] = Div(name="words", stylesheets=[sheet], sizing_mode="stretch_width")
+    ranks = Row(models["range_slider"], models["reset_range"], sizing_mode="stretch_width")
+    for name, model in models.items():
+        model.name = model.name or name
+    panels = [
+        models["grid"],
+        models["trajectory"],
+        Column(models["spectrum"], ranks, sizing_mode="stretch_both"),
+        models["correlation"],
+        models["plane"],
+        models["images"],
+    ]
+    charts = Row(*panels, stylesheets=[sheet], css_classes=["charts"], sizing_mode="stretch_width")
+    help_ = Div(text=HELP, stylesheets=[sheet], sizing_mode="stretch_width")
+    head = Div(text=_head(title, about), stylesheets=[sheet], sizing_mode="stretch_width")
+    end = Div(name="details", text=details(facts, claims), stylesheets=[sheet], sizing_mode="stretch_width")
+    root = Column(
+        head,
+        models["bar"],
+        charts,
+        models["words"],
+        help_,
+        end,
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+        css_classes=["page"],
+        name="page",
+    )
+    return as_html(root, f"{title}: token geometry", {"models": models, "arrays": arrays, "about": about}, CODE)
+
+
+def as_html(root, title, arguments, code):
+    """A page that starts its code once it is there.
+
+    Parameters
+    ----------
+    root : bokeh.models.UIElement
+    title : str
+    arguments : dict
+        What the code finds by name.
+    code : sequence of str
+        Names of `.js` files beside this one; together they are one function.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    document = Document(title=title)
+    document.add_root(root)
+    text = "\n".join((HERE / f"{name}.js").read_text() for name in code)
+    document.js_on_event("document_ready", CustomJS(args=arguments, code=text))
+    settings.compression_level = 9
+    return file_html(document, INLINE, title)
+
+
+def _head(title, about):
+    grid = "×".join(map(str, about["grid"]))
+    said = (
+        f"N = {about['samples']:,} images · {grid} spatial tokens · layers {about['layers'][0]}–{about['layers'][-1]}"
+    )
+    return f"<h1>{html.escape(title)} <small>{said}</small></h1>"
