@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 from small_study import OFFLINE, REPOSITORY
 
-PAPER, FURTHER, TABLES = "Figures of the paper", "Further figures", "Tables"
+PAPER, FURTHER, TABLES, EXPLORER = "Figures of the paper", "Further figures", "Tables", "Explorer"
 BRANCH = "tiny, pictures, test"
 ENTRIES = "nav a, nav li"
 
@@ -40,7 +40,8 @@ def on_disk(finished):
     """The study's figures and tables, as the report names them."""
     figures = [*finished.path().rglob("figures/*.png")]
     tables = [*finished.path().rglob("*.csv")]
-    return Counter(str(file.relative_to(finished.directory)) for file in figures + tables)
+    pages = [page for page in finished.path("explorer").glob("*.html") if page.stem != "index"]
+    return Counter(str(file.relative_to(finished.directory)) for file in figures + tables + pages)
 
 
 def click(browser, text):
@@ -67,7 +68,12 @@ def title(row):
 
 
 @pytest.mark.parametrize(
-    ("rules", "call", "folder"), [("figures", "pictures", "figures"), ("tables", "reported", "tables")]
+    ("rules", "call", "folder"),
+    [
+        ("figures", "pictures", "figures"),
+        ("tables", "reported", "tables"),
+        ("explorer", "reported", "explorer"),
+    ],
 )
 def test_every_figure_and_table_of_the_rules_has_a_caption_and_no_caption_is_left_over(rules, call, folder):
     """Those of a data set's two splits too, which the small study has not."""
@@ -81,7 +87,7 @@ def test_every_figure_and_table_of_the_rules_has_a_caption_and_no_caption_is_lef
 
 
 def test_a_person_finds_every_figure_and_table_once(finished, report, browser):
-    places = {PAPER: [BRANCH, "All branches"], FURTHER: [None], TABLES: [None]}
+    places = {PAPER: [BRANCH, "All branches"], FURTHER: [None], TABLES: [None], EXPLORER: [None]}
     found = {
         (category, place): [title(row) for row in rows(browser, category, place)]
         for category, its in places.items()
@@ -91,6 +97,7 @@ def test_a_person_finds_every_figure_and_table_once(finished, report, browser):
     counts = {place: len(titles) for place, titles in found.items()}
     assert sum(counts.values()) == sum(on_disk(finished).values())
     assert counts[TABLES, None] == len(list(finished.branch.glob("*.csv")))
+    assert counts[EXPLORER, None] == 1
     assert counts[PAPER, "All branches"] == len(list(finished.path("figures").glob("*.png"))) == 1
     listed = [
         path
@@ -138,7 +145,7 @@ def test_every_caption_says_what_how_and_how_to_read(report, browser):
             "How it was computed.",
             "How to read it.",
         ], path
-        branch = {"data set": "pictures", "model": "tiny", "split": "test"} if "/test/" in path else {}
+        branch = {"data set": "pictures", "model": "tiny", "split": "test"} if re.search("[/.]test[/.]", path) else {}
         assert {label: value for label, value in result["labels"].items() if label != "result"} == branch
     for table in ("rankme.csv", "figures/rankme_maps.png"):
         caption = results[f"results/tiny/pictures/test/{table}"]["caption"]

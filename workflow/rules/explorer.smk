@@ -41,7 +41,7 @@ rule explorer_page:
             rules.dataset.output.description if thumbnails(wildcards) else []
         ),
     output:
-        page=EXPLORED,
+        page=reported(EXPLORED, EXPLORER, "Page to explore the branch", caption="page"),
     log:
         "<results>/logs/explorer_page/{model}/{dataset}/{split}.log",
     benchmark:
@@ -93,7 +93,11 @@ rule explorer_compare:
         statistics=every_branch(*every_statistic(rules.statistic_table.output.table)),
         models=MODELS_EXPLORED,
     output:
-        page="<results>/explorer/compare.html",
+        page=reported(
+            "<results>/explorer/compare.html",
+            EXPLORER,
+            "Two branches beside each other",
+        ),
     log:
         "<results>/logs/explorer_compare.log",
     benchmark:
