@@ -13,7 +13,7 @@ from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.storage.zarr_store import open_store
 from tokengeometry.tables import read
 
-START = "layer=1&tokens=2,1&show=alpha_corrected"
+START = "layer=1&tokens=2,1&show=alpha"
 
 
 @pytest.fixture
@@ -54,15 +54,25 @@ def weighted_fit(finished, layer, row, first, last):
 
 def test_the_page_shows_the_numbers_of_the_tables(page, alpha):
     row = alpha.loc[1, "2,1"]
-    name, value, interval, refit, r2, *_ = cells(page)
+    name, value, _, refit, r2, *_ = cells(page)
     assert name == "token 2,1"
-    assert float(value) == pytest.approx(row.alpha_corrected, rel=1e-3)
-    assert [float(end) for end in interval.split(" to ")] == pytest.approx([row.low, row.high], rel=1e-3)
+    assert float(value) == pytest.approx(row.alpha, rel=1e-3)
     assert float(refit) == pytest.approx(row.alpha, abs=1e-3)
     assert float(r2) == pytest.approx(row.r2, abs=1e-3)
     spatial = alpha.loc[1][alpha.loc[1].kind == "spatial"]
-    low, high = spatial.alpha_corrected.idxmin(), spatial.alpha_corrected.idxmax()
+    low, high = spatial.alpha.idxmin(), spatial.alpha.idxmax()
     assert re.search(rf"from [\d.]+ \(token {low}\) to [\d.]+ \(token {high}\)", page.said("words"))
+
+
+def test_a_corrected_value_has_its_interval(finished, browser, alpha):
+    # So few images outside a fold correct α of the pooled tokens only.
+    open_page(
+        browser, finished.path("explorer", "tiny.pictures.test.html"), "layer=1&tokens=pooled&show=alpha_corrected"
+    )
+    row = alpha.loc[1, "pooled"]
+    _, value, interval, *_ = cells(Page(browser))
+    assert float(value) == pytest.approx(row.alpha_corrected, rel=1e-3)
+    assert [float(end) for end in interval.split(" to ")] == pytest.approx([row.low, row.high], rel=1e-3)
 
 
 def test_every_quantity_is_that_of_its_table(page, finished):
@@ -82,7 +92,7 @@ def test_the_slider_and_the_keys_change_the_layer_of_every_chart(page, alpha):
     assert page.model("layer", "it.value") == 2
     for chart in ("token_grid", "spectrum", "correlation"):
         assert "layer 2" in page.title(chart)
-    assert float(cells(page)[1]) == pytest.approx(alpha.loc[2, "2,1"].alpha_corrected, rel=1e-3)
+    assert float(cells(page)[1]) == pytest.approx(alpha.loc[2, "2,1"].alpha, rel=1e-3)
     handle = """
     const view = Bokeh.index.get_one(Bokeh.documents[0].get_model_by_name("layer"))
     return view.el.shadowRoot.querySelector("[role=slider]")
@@ -186,7 +196,7 @@ def test_what_is_seen_can_be_saved(page, alpha):
     assert page.run("return saved[3].type") == "image/png"
     assert texts[1].startswith("<svg")
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(texts[0]))}
-    assert float(rows["2,1"]["alpha_corrected"]) == pytest.approx(alpha.loc[1, "2,1"].alpha_corrected, rel=1e-6)
+    assert float(rows["2,1"]["alpha"]) == pytest.approx(alpha.loc[1, "2,1"].alpha, rel=1e-6)
     assert rows["2,1"]["correlation_with_2,1"] == ""
     assert len(rows) == 20
 

@@ -135,6 +135,10 @@ def of_tables(rows, alpha, statistics, labels, mean_correlation, clusters):
     labelled = clusters[clusters.cluster.notna()]
     cluster[:, labelled.token.astype(int)] = labelled.cluster.astype(np.float32)
     found.append(Quantity("cluster", "Cluster", cluster))
+    # α as it was fitted comes first where few tokens have a corrected one.
+    defined = {quantity.key: np.isfinite(quantity.values).sum() for quantity in found}
+    if defined["alpha_corrected"] < defined["alpha"] / 2:
+        found.sort(key=lambda quantity: quantity.key != "alpha")
     return [quantity for quantity in found if np.isfinite(quantity.values).any()]
 
 
