@@ -30,6 +30,17 @@ include: "workflow/rules/spectra.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/drawing.smk"
 include: "workflow/rules/figures.smk"
+
+
+if "reduction" in config:
+
+    include: "workflow/rules/reduction.smk"
+
+else:
+
+    include: "workflow/rules/no_reduction.smk"
+
+
 include: "workflow/rules/machinery/graph.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"

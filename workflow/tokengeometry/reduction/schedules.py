@@ -14,7 +14,7 @@ from tokengeometry.errors import StudyError
 BELOW = 0.9
 # A pair of tokens is redundant above this correlation.
 REDUNDANT = 0.9
-# What `exponential` and `searched` are chosen among.
+# Of `exponential`: one of them is chosen.
 RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 
 
@@ -159,9 +159,6 @@ def _pairs(matrix):
 
 
 FIXED = MappingProxyType({"constant": constant, "decreasing": decreasing, "increasing": increasing, "first": first})
-FROM_GEOMETRY = ("alpha", "correlation", "share", "rank")
-TUNED = ("exponential", "searched")
-NAMES = (*FIXED, *FROM_GEOMETRY, *TUNED)
 
 
 def scaled(shape, spatial, factor):
@@ -224,7 +221,7 @@ def solve(shape, spatial, cost, budget):
             f"reduction.budgets: {budget:g} is less than this schedule can reach: where tokens go at the blocks "
             f"{', '.join(str(block + 1) for block in np.flatnonzero(shape))}, {share(high):.2f} is left at least"
         )
-    for _ in range(100):
+    for _ in range(50):
         middle = (low + high) / 2
         low, high = (low, middle) if share(middle) <= budget else (middle, high)
     # The costs at both sides of the step that the budget lies in.

@@ -17,6 +17,8 @@ FIXED : bool
     Whether the groups are the same for all images; they are then made once. False without it.
 MERGES : bool
     Whether tokens are merged; those of a policy that only drops need no proportional attention. True without it.
+NEEDS : tuple of str
+    What of the layer's geometry it takes: "alpha", "correlation". Nothing without it.
 SEEDED : bool
     Whether it draws numbers, and is to be repeated with other seeds. False without it.
 

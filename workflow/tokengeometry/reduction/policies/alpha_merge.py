@@ -5,6 +5,8 @@
 
 import numpy as np
 
+NEEDS = ("alpha",)
+
 
 def group(tokens, keys, sizes, layer):
     import torch

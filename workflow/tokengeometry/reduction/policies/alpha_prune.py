@@ -5,6 +5,7 @@ import numpy as np
 from tokengeometry.reduction.policies._fixed import numbered
 
 FIXED = True
+NEEDS = ("alpha",)
 MERGES = False
 
 

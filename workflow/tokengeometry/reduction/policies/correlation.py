@@ -9,6 +9,7 @@ import numpy as np
 from tokengeometry.reduction.policies._fixed import joined
 
 FIXED = True
+NEEDS = ("correlation",)
 
 
 def group(tokens, keys, sizes, layer):
