@@ -22,6 +22,8 @@ from drawing import (
     correlation_table,
     draw,
     ranges_table,
+    reduced_places,
+    reduction_table,
     small_print,
     spectrum,
 )
@@ -39,6 +41,8 @@ from tokengeometry.figures.correlation_matrices import correlation_matrices
 from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
 from tokengeometry.figures.fit_ranges import fit_ranges
 from tokengeometry.figures.mean_correlation import mean_correlation
+from tokengeometry.figures.reduction_places import reduction_places
+from tokengeometry.figures.reduction_tradeoff import reduction_tradeoff
 from tokengeometry.figures.token_similarity import token_similarity
 from tokengeometry.figures.train_test import train_test
 
@@ -59,6 +63,8 @@ def every_figure() -> dict[str, Figure]:
         "token_similarity": token_similarity(correlation_table()),
         "train_test": train_test(alpha, alpha_table(seed=5)),
         "fit_ranges": fit_ranges(ranges_table(), (11, 100)),
+        "reduction_places": reduction_places(*reduced_places(), GRID, 0.5),
+        "reduction_tradeoff": reduction_tradeoff(reduction_table()),
         "alpha_summary_trajectories": alpha_summary_trajectories({"A train": alpha, "A test": alpha}),
     }
 
@@ -113,7 +119,7 @@ def test_every_figure_is_written_as_bitmap_and_vectors(saved):
     for name in ("statistic_trajectories", "clusters_map", "train_test"):
         assert (saved / f"{name}.png").stat().st_size > 3000
         assert "</svg>" in (saved / f"{name}.svg").read_text()
-    assert len(list(saved.iterdir())) == 24
+    assert len(list(saved.iterdir())) == 28
 
 
 def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):

@@ -20,6 +20,10 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+def reduced_images(wildcards):
+    return reductions.images_of(study, wildcards.dataset, wildcards.split)
+
+
 def every_layer(wildcards):
     """The layers that the blocks of a model make; an end where not all are analysed."""
     layers = range(1, description(wildcards.model)["depth"] + 1)
@@ -144,7 +148,7 @@ rule reduction_whole:
         white=split_white,
         images=in_order(config["images"]),
         seed=config["seed"],
-        samples=REDUCTION["images"],
+        samples=reduced_images,
     script:
         "../scripts/reduction_whole.py"
 
@@ -213,7 +217,7 @@ rule reduction_tokens:
         white=split_white,
         images=in_order(config["images"]),
         seed=config["seed"],
-        samples=REDUCTION["images"],
+        samples=reduced_images,
     script:
         "../scripts/reduction_tokens.py"
 

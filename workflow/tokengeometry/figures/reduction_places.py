@@ -39,6 +39,8 @@ def reduction_places(places, sizes, grid, budget):
     most = max(2, int(np.ceil(max(its.max() for its in sizes.values()))))
     ends = [1, *(2.0**power for power in np.arange(0.5, np.log2(most) + 0.5, 0.5))]
     norm, colours = BoundaryNorm(ends, len(ends) - 1), colormaps[style.LAYER_MAP].resampled(len(ends) - 1)
+    for axes, block in zip(panels[0], blocks, strict=True):
+        axes.set_title(f"block {block + 1}")
     for line, (policy, held) in zip(panels, places.items(), strict=True):
         for axes, block in zip(line, blocks, strict=True):
             size = np.where(sizes[policy][block] > 0, sizes[policy][block], np.nan).reshape(grid)
@@ -47,8 +49,6 @@ def reduction_places(places, sizes, grid, budget):
             _outline(axes, held[block].reshape(grid))
             axes.set(xticks=[], yticks=[])
             axes.spines[["top", "right"]].set_visible(True)
-            if line is panels[0]:
-                axes.set_title(f"block {block + 1}")
         line[0].set_ylabel(policy)
     bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=30, format="%.3g", ticks=ends[::2])
     style.label_bar(figure, bar, "Places in a token, mean over images")

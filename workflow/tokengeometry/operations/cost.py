@@ -14,6 +14,7 @@ import numpy as np
 from tokengeometry.geometry import triangles
 from tokengeometry.geometry.uncertainty.bands import rank_bands
 from tokengeometry.geometry.uncertainty.similarity import CKA_IMAGES, FOLDS, KINDS, MEASURES
+from tokengeometry.reduction.runs import images_of
 from tokengeometry.reduction.schedules import RATES
 from tokengeometry.storage.chunk_sizes import (
     BATCH_BYTES,
@@ -107,7 +108,7 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case "alpha_table" | "alpha_means_table":
             return errors(study.fold_samples(job["dataset"], job["split"]), *layer_shape(model, 1))
         case _ if rule.startswith("reduction_"):
-            return reduction(rule, model, study.config, job, threads, gpu)
+            return reduction(rule, model, study, job, gpu)
         case _ if "layer" not in job and rule not in ("pixels", "direct"):
             return Cost()
     split = job["dataset"], job["split"]
@@ -426,10 +427,11 @@ def splits(model, *of_splits):
 # Fewer tokens
 
 
-def reduction(rule, model, config, job, threads=1, gpu=False):
+def reduction(rule, model, study, job, gpu=False):
     """Of a rule of `reduction.smk`; those that only read tables and stores take next to nothing but memory."""
-    section, on_cpu = config["reduction"], not gpu
-    samples, shape = section["images"], layer_shape(model, 1)
+    config, on_cpu = study.config, not gpu
+    section, samples = config["reduction"], images_of(study, job["dataset"], job["split"])
+    shape = layer_shape(model, 1)
     image = sum(link_flops(model, 1, layer) for layer in range(1, model["depth"] + 1))
     batch = min(config["compute"]["batch_size"], samples)
     share = int(job.get("budget", 100)) / 100

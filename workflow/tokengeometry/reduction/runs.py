@@ -110,6 +110,21 @@ def runs(section):
     return found
 
 
+def images_of(study, dataset, split):
+    """How many images of a split are reduced: the first of the study's.
+
+    Parameters
+    ----------
+    study : tokengeometry.study.Study
+    dataset, split : str
+
+    Returns
+    -------
+    int
+    """
+    return min(study.config["reduction"]["images"], study.samples(dataset, split))
+
+
 def check(study):
     """Whether the section fits the rest of a configuration.
 
@@ -129,9 +144,3 @@ def check(study):
     budgets = [percent(budget) for budget in section["budgets"]]
     if len(set(budgets)) < len(budgets):
         raise StudyError("reduction.budgets: two are the same percentage; keep one")
-    for dataset, settings in study.config["datasets"].items():
-        for split in settings["splits"]:
-            if section["images"] > (samples := study.samples(dataset, split)):
-                raise StudyError(
-                    f"reduction.images: {section['images']} is more than the {samples} samples of {dataset}/{split}"
-                )
