@@ -86,7 +86,7 @@ def write_whole(path, network, batches, samples, labels, **attributes):
         start = 0
         for piece in tqdm(pieces(batches, network), mininterval=5):
             tokens = network.forward_features(piece).float().cpu().numpy()
-            check_finite(tokens, network.depth if hasattr(network, "depth") else len(network.blocks), samples[start:])
+            check_finite(tokens, len(network.blocks), samples[start:])
             array[start : start + len(tokens)] = tokens
             start += len(tokens)
 
