@@ -8,6 +8,7 @@ trial. What it has already is not measured again, so that a run that was killed 
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def run(branch, table, options, device):
     for trial, condition, kept, policy, schedule, seed in trials(geometry, model["depth"], np.prod(model["grid"])):
         if (trial, condition, -1 if np.isnan(kept) else kept, count) in known:
             continue
+        if not re.search(options.only, f"{trial}, {condition}, {kept}"):
+            continue
         found = []
         with torch.inference_mode(), reduce(network, schedule, policy=policy, geometry=geometry, seed=seed):
             for piece, its in zip(images, whole, strict=True):
@@ -110,6 +113,7 @@ def main(arguments=None):
     parser.add_argument("--crop", default="center")
     parser.add_argument("--resize", default="uint8")
     parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--only", default="", help="a pattern of the trials to make, such as ', 0.4$'")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
