@@ -32,6 +32,17 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/drawing.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/explorer.smk"
+
+
+if "reduction" in config:
+
+    include: "workflow/rules/reduction.smk"
+
+else:
+
+    include: "workflow/rules/no_reduction.smk"
+
+
 include: "workflow/rules/machinery/graph.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/verify.smk"

@@ -43,6 +43,8 @@ import numpy
 from tokengeometry.geometry.clusters import cluster_trajectories
 cluster_trajectories(numpy.random.default_rng(0).normal(size=(20, 3)), 2)
 """
+# The share of its operations that a model with merged tokens has.
+REDUCED = "0.5"
 # Python, torch, and what no formula counts.
 SPARE_BYTES = 2**30
 
@@ -105,14 +107,15 @@ class Bench:
         for repeat in range(repeats):
             self._forward("forward", samples, image_size)
             if full:
-                self._forward("forward_allocator", samples, image_size, ALLOCATOR)
+                self._forward("forward_allocator", samples, image_size, environment=ALLOCATOR)
+                self._forward("forward_reduced", samples, image_size, REDUCED)
             alpha = self._stored(samples, image_size, full=full)
             self._direct(samples, image_size, full=full)
             if repeat == 0:
                 self._naive(samples, image_size, alpha)
 
-    def _forward(self, what, samples, image_size, environment=None):
-        cost = self._beside("bench.forward", what, samples, image_size, environment=environment)
+    def _forward(self, what, samples, image_size, *arguments, environment=None):
+        cost = self._beside("bench.forward", what, samples, image_size, *arguments, environment=environment)
         its = json.loads(cost.output)
         self._add(what, samples, image_size, its["seconds"], its["cpu_seconds"], cost.peak_bytes)
 

@@ -10,6 +10,7 @@ from tokengeometry.figures.style import DOUBLE_COLUMN, applied, new_figure
 ROWS = {
     "forward": ("bare forward pass (the loop alone)", None),
     "forward_allocator": ("the same, with the workflow's settings of the allocator", None),
+    "forward_reduced": ("forward pass with tokens merged to half of the operations (`tome`)", None),
     "naive_forward": ("naive: forward pass with hooks", None),
     "naive_pca": ("naive: PCA of every token", None),
     "naive_corrcoef": ("naive: correlations", None),

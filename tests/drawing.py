@@ -130,6 +130,29 @@ def correlation(tokens: int, undefined=()) -> np.ndarray:
     return matrix
 
 
+def reduction_table(labels=True) -> pd.DataFrame:
+    """A table of reductions: the whole model, and three policies at two budgets, one of them with two seeds."""
+    nan = np.nan
+    rows = [("none", 1.0, 0, nan, 1.0, 0.9)]
+    for policy, seeds, loss in (("tome", 1, 0.02), ("tome-alpha", 1, 0.01), ("random_prune", 2, 0.2)):
+        for budget in (0.75, 0.5):
+            rows += [(policy, budget, seed, 0.9 / budget, 1 - loss / budget, 0.9 - loss) for seed in range(seeds)]
+    table = pd.DataFrame(rows, columns=["policy", "budget", "seed", "speed", "cosine_cls", "knn_cls"])
+    for name in ("speed", "cosine_cls", "knn_cls"):
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.003, table[name] + 0.002
+    return table if labels else table.drop(columns=["knn_cls", "knn_cls_low", "knn_cls_high"])
+
+
+def reduced_places(grid=GRID, depth=8):
+    """Places and sizes of a policy that merges neighbours, and of one that drops the first places."""
+    place = np.arange(grid[0] * grid[1])
+    merged = np.stack([place // (1 + block // 2) for block in range(depth)])
+    dropped = np.stack([np.where(place < block, -1, place - block) for block in range(depth)])
+    places = {"tome-alpha": merged, "alpha_prune": dropped}
+    sizes = {"tome-alpha": np.stack([np.bincount(its)[its] for its in merged]), "alpha_prune": (dropped >= 0) * 1.0}
+    return places, sizes
+
+
 def spectrum(ranks=100, alpha=1.4, log_amplitude=0.7) -> np.ndarray:
     return np.exp(log_amplitude) * np.arange(1, ranks + 1.0) ** -alpha
 

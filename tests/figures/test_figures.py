@@ -23,6 +23,8 @@ from drawing import (
     dimensions_table,
     draw,
     ranges_table,
+    reduced_places,
+    reduction_table,
     small_print,
     spectrum,
 )
@@ -41,6 +43,8 @@ from tokengeometry.figures.dimension_trajectories import dimension_trajectories
 from tokengeometry.figures.eigenspectrum_fit import eigenspectrum_fit
 from tokengeometry.figures.fit_ranges import fit_ranges
 from tokengeometry.figures.mean_correlation import mean_correlation
+from tokengeometry.figures.reduction_places import reduction_places
+from tokengeometry.figures.reduction_tradeoff import reduction_tradeoff
 from tokengeometry.figures.token_similarity import token_similarity
 from tokengeometry.figures.train_test import train_test
 
@@ -62,6 +66,8 @@ def every_figure() -> dict[str, Figure]:
         "train_test": train_test(alpha, alpha_table(seed=5)),
         "dimension_trajectories": dimension_trajectories(dimensions_table()),
         "fit_ranges": fit_ranges(ranges_table(), (11, 100)),
+        "reduction_places": reduction_places(*reduced_places(), GRID, 0.5),
+        "reduction_tradeoff": reduction_tradeoff(reduction_table()),
         "alpha_summary_trajectories": alpha_summary_trajectories({"A train": alpha, "A test": alpha}),
     }
 
@@ -116,7 +122,7 @@ def test_every_figure_is_written_as_bitmap_and_vectors(saved):
     for name in ("statistic_trajectories", "clusters_map", "train_test"):
         assert (saved / f"{name}.png").stat().st_size > 3000
         assert "</svg>" in (saved / f"{name}.svg").read_text()
-    assert len(list(saved.iterdir())) == 26
+    assert len(list(saved.iterdir())) == 30
 
 
 def test_another_process_on_another_day_writes_the_same_bytes(saved, tmp_path):

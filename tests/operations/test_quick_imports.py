@@ -19,6 +19,9 @@ import tokengeometry.study
 from tokengeometry.geometry import statistics
 for name in statistics.names():
     statistics.load(name)
+from tokengeometry.reduction import policies
+for name in policies.names():
+    policies.load(name)
 """
 
 

@@ -12,6 +12,8 @@ Public names, each imported when it is first asked for:
     Correlations of tokens.
 `cluster_trajectories`
     UMAP and k-means of α trajectories.
+`reduce`
+    A timm vision transformer that merges or drops tokens at every block, within a `with`.
 `open_results`
     All tables and stores of a study as one tree of labelled arrays, an `xarray.DataTree`.
 `open_store`
@@ -32,6 +34,7 @@ _PLACES = {
     "fit_power_law": "tokengeometry.geometry.statistics.power_law",
     "pearson": "tokengeometry.geometry.correlation",
     "cluster_trajectories": "tokengeometry.geometry.clusters",
+    "reduce": "tokengeometry.reduction.patching",
     "open_results": "tokengeometry.results",
     "open_store": "tokengeometry.storage.zarr_store",
     "unpack_scatter": "tokengeometry.geometry.triangles",

@@ -19,10 +19,20 @@ from tokengeometry.data.class_names import require_dataset_class
 from tokengeometry.errors import StudyError
 from tokengeometry.geometry import part_tree, statistics
 from tokengeometry.operations.studies import RESERVED, folder_of
+from tokengeometry.reduction import runs as reductions
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 # Of a branch, but for those of its statistics.
-TABLES = ("alpha_means", "claims", "clusters", "correlation", "dimensions", "fit_ranges")
+TABLES = (
+    "alpha_means",
+    "claims",
+    "clusters",
+    "correlation",
+    "dimensions",
+    "fit_ranges",
+    "reduction",
+    "reduction_comparison",
+)
 MOST_PARTS = 1000
 # Whose activations are computed in float32 too, where the chain is coarser.
 MEASURED_SAMPLES = 128
@@ -382,6 +392,8 @@ def _check_consistency(study):
         _check_names_differ(f"datasets.{name}.splits", settings["splits"])
         for split in settings["splits"]:
             _check_split(study, name, split)
+    if "reduction" in config:
+        reductions.check(study)
     layer = config["figures"]["eigenspectrum"]["layer"]
     for name, model in config["models"].items():
         if layer not in model["layers"]:

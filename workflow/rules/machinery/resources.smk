@@ -4,6 +4,7 @@ from functools import cache
 from tokengeometry.operations import gpu_locks, slurm
 from tokengeometry.operations.resources import (
     GPU_RULES,
+    REDUCING,
     most_threads,
     request,
     threads_worth,
@@ -37,7 +38,7 @@ def gpu_to_be_had():
 
 def gpus_of(name):
     device = config["compute"]["device"]
-    if name not in GPU_RULES or device not in ("auto", "cuda"):
+    if name not in (*GPU_RULES, *REDUCING) or device not in ("auto", "cuda"):
         return 0
     return int(device == "cuda" or gpu_to_be_had())
 

@@ -120,6 +120,33 @@ def subset(size, samples, seed):
     return np.random.default_rng(seed).permutation(size)[:samples].astype(np.int64)
 
 
+def others(size, samples, count, seed):
+    """Indices of images that `subset` does not choose: the next ones of its permutation.
+
+    Parameters
+    ----------
+    size, samples, seed : int
+        As of `subset`.
+    count : int
+        How many others.
+
+    Returns
+    -------
+    (count,) int64, distinct indices below `size`.
+
+    Raises
+    ------
+    StudyError
+        The split has too few.
+    """
+    if samples + count > size:
+        raise StudyError(
+            f"reduction.tuning.images: {count} images beside the {samples} samples are more than the {size} of the "
+            f"split; with samples: {samples} there are {size - samples}"
+        )
+    return subset(size, samples + count, seed)[samples:]
+
+
 def transform(model, *, crop="center", resize="uint8"):
     """What makes a model's input of an image; by default timm's own evaluation transform.
 

@@ -50,6 +50,9 @@ LAYER_MAP = "cividis"
 _CLUSTERS = ("#0072B2", "#E69F00", "#009E73", "#F0E442")
 _DATASETS = ("#332288", "#CC6677", "#44AA99", "#999933", "#882255", "#DDCC77")
 _DATASET_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Paul Tol's "bright" scheme, of policies that reduce tokens.
+_POLICIES = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777")
+_POLICY_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _SPLITS = {"test": "-", "train": (0, (3, 1.2))}
 _OTHER_SPLITS = ((0, (1, 1)), (0, (4, 1, 1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 
@@ -220,6 +223,27 @@ def branch_style(label, branches):
         "linestyle": split_line(split, [_dataset_and_split(branch)[1] for branch in branches]),
         # Where two splits lie on each other, a hollow marker shows both.
         "markerfacecolor": "white" if split == "train" else None,
+    }
+
+
+def policy_style(index):
+    """Colour, marker and line of a policy that reduces tokens, by its position among those of a figure.
+
+    Parameters
+    ----------
+    index : int
+        From 0.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of matplotlib's `plot`.
+    """
+    round_, hue = divmod(index, len(_POLICIES))
+    return {
+        "color": _POLICIES[hue],
+        "marker": _POLICY_MARKERS[(hue + 3 * round_) % len(_POLICY_MARKERS)],
+        "linestyle": ("-", (0, (3, 1.2)), (0, (1, 1)))[round_ % 3],
     }
 
 

@@ -7,6 +7,8 @@ from tokengeometry.operations import cost
 
 # What has work for a GPU.
 GPU_RULES = ("layer", "noise", "direct", "moments", "concatenated", "spectra")
+# And of what is not part of all.
+REDUCING = ("reduction_whole", "reduction_tokens", "reduction_speed", "reduction_schedule")
 # On a cluster two Snakemakes stand around the script: one in the job, one in its step.
 SNAKEMAKE_BYTES = 3 * 10**8
 # The host's side of CUDA: its libraries and its context.

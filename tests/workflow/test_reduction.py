@@ -1,0 +1,88 @@
+"""The target reduction on the small study: what comes out, and what a change of its settings runs again."""
+
+import copy
+import json
+
+import pytest
+import timm
+import tokengeometry
+import torch
+from small_study import SMALL, Workflow
+from test_pages import documented, section
+from test_runs import SECTION
+from tokengeometry.reduction import flops
+from tokengeometry.tables import read
+
+# The small study has α of two of its twelve layers: no schedule from the geometry.
+TOME = SECTION | {"policies": ["tome"], "budgets": [0.5]}
+
+
+def configured(workflow, section_, **changes):
+    workflow.configure(copy.deepcopy(SMALL) | {"reduction": section_} | changes)
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def reduced(finished, tmp_path_factory):
+    """The small study with one policy at one budget."""
+    workflow = Workflow(finished.copy(tmp_path_factory.mktemp("reduced") / "study"), SMALL)
+    configured(workflow, TOME).run("reduction")
+    return workflow
+
+
+def test_the_tables_have_what_the_pages_explain(reduced):
+    table, comparison = (read(reduced.branch / f"{name}.csv") for name in ("reduction", "reduction_comparison"))
+    assert table.policy.tolist() == ["none", "tome"]
+    assert table.share.tolist() == pytest.approx([1, 0.5], rel=0.02)
+    assert (table.cosine_cls_low <= table.cosine_cls).all()
+    assert set(table.columns) <= documented(section("docs/tables.md", "`reduction.csv`"))
+    assert set(comparison.columns) == documented(section("docs/tables.md", "`reduction_comparison.csv`"))
+    for figure in ("reduction_tradeoff", "reduction_places"):
+        assert (reduced.branch / "figures" / f"{figure}.svg").stat().st_size > 3000
+
+
+def test_the_schedule_is_ready_for_a_model_of_timm(reduced):
+    path = reduced.branch / "schedule.json"
+    model = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0).eval()
+    with torch.inference_mode(), tokengeometry.reduce(model, path, budget=0.5):
+        tokens = model.forward_features(torch.zeros(1, 3, 64, 64))
+    schedule = json.loads(path.read_text())["r"]["0.5"]
+    assert tokens.shape[1] == 1 + flops.left(16, schedule)[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({}, set()),
+        ({"scores": TOME["scores"] | {"neighbors": 2}}, {"scores", "table", "figures"}),
+        ({"speed": TOME["speed"] | {"repeats": 3}}, {"speed", "table", "figures"}),
+        ({"tuning": {"images": 2, "steps": 9}}, set()),
+        ({"budgets": [0.5, 0.8]}, {"schedule", "tokens", "scores", "speed", "table", "figures"}),
+    ],
+)
+def test_a_change_runs_what_uses_it_again(reduced, changes, rules):
+    planned = configured(reduced, TOME | changes).planned("reduction")
+    assert {rule for rule, _ in planned} - {"reduction"} == {f"reduction_{rule}" for rule in rules}
+    budgets = {dict(wildcards).get("budget") for _, wildcards in planned} - {None, "100"}
+    assert budgets <= ({"080"} if "budgets" in changes else {"050"})
+
+
+def test_the_rest_of_the_study_stays_as_it_was(reduced):
+    assert configured(reduced, TOME).planned() == set()
+
+
+@pytest.mark.parametrize(
+    ("section_", "said"),
+    [
+        (None, "error: reduction: the configuration has no such section"),
+        (SECTION, "error: models.tiny.layers: a reduction by the geometry needs all layers from 1 to 12; 3 is missing"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line(reduced, section_, said):
+    if section_ is None:
+        reduced.configure(SMALL)
+    else:
+        configured(reduced, section_)
+    process = reduced.run("reduction", "--dry-run", check=False)
+    assert process.returncode
+    assert said in process.stdout
