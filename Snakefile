@@ -31,11 +31,13 @@ include: "workflow/rules/spectra.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/drawing.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/exploring.smk"
 include: "workflow/rules/explorer.smk"
 
 
 if "reduction" in config:
 
+    include: "workflow/rules/reducing.smk"
     include: "workflow/rules/reduction.smk"
 
 else:

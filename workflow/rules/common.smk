@@ -305,6 +305,12 @@ def kept_activations(_wildcards):
     return every_store(ACTIVATIONS)
 
 
+def require_reduction(_wildcards):
+    sys.exit(
+        "error: reduction: the configuration has no such section; docs/reduction.md has one to begin with"
+    )
+
+
 def every_store(*paths):
     """The paths for every branch, analysed layer and part."""
     found = {
