@@ -9,7 +9,7 @@ import tokengeometry
 import torch
 from small_study import SMALL, Workflow
 from test_pages import documented, section
-from test_runs import SECTION
+from test_reduction_runs import SECTION
 from tokengeometry.reduction import flops
 from tokengeometry.tables import read
 
