@@ -1,6 +1,7 @@
 """A branch's page: one file, which needs no server and no network."""
 
 import html
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from tokengeometry.explorer.plane import plane
 from tokengeometry.explorer.spectrum import spectrum
 from tokengeometry.explorer.trajectory import trajectory
 
+# A random UUID.
+RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 HERE = Path(__file__).parent
 # In the order in which the browser reads them: the later ones call the earlier ones.
 CODE = ("shared", "state", "grid", "trajectory", "spectrum", "correlation", "images", "words", "controls")
@@ -112,7 +115,13 @@ def as_html(root, title, arguments, code):
     text = "\n".join((HERE / f"{name}.js").read_text() for name in code)
     document.js_on_event("document_ready", CustomJS(args=arguments, code=text))
     settings.compression_level = 9
-    return file_html(document, INLINE, title)
+    return _the_same_every_time(file_html(document, INLINE, title))
+
+
+def _the_same_every_time(page):
+    """Bokeh names a page's document and its elements at random; the same results are to be the same bytes."""
+    names = {name: f"bokeh-{number}" for number, name in enumerate(dict.fromkeys(RANDOM.findall(page)))}
+    return RANDOM.sub(lambda found: names[found[0]], page)
 
 
 def _head(title, about):
