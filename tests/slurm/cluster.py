@@ -177,7 +177,7 @@ class Cluster:
             "JobAcctGatherFrequency": "task=1",
             "JobAcctGatherParams": "OverMemoryKill,UsePss",
             "AccountingStorageType": "accounting_storage/none",
-            "MinJobAge": 300,
+            "MinJobAge": 3000,
             "KillWait": 2,
             # A node that was set down comes back by RESUME alone, and not by itself with the next registration.
             "ReturnToService": 1,

@@ -147,10 +147,6 @@ CHANGES = {
     "fit min_ranks": ({"fit.min_ranks": 7}, FITTED | drawn(BRANCH, "eigenspectrum")),
     "images in folds": ({"uncertainty.images": 15}, folded(BRANCH, LAYERS) | FITTED | CORRELATED),
     "margin of claims": ({"uncertainty.margin": 0.1}, CLAIMS),
-    "a statistic beside a claim": (
-        {"statistics": [*SMALL["statistics"], "participation_ratio"]},
-        of_statistic(BRANCH, "participation_ratio") | CLAIMS,
-    ),
     # The Gram matrix of the samples is not kept, and the spectra take over what is made of it.
     "folds": (
         {"uncertainty.folds": 4},
@@ -385,7 +381,7 @@ CODE = {
         | drawn(BRANCH, "eigenspectrum"),
     ),
     "the held-out variances": (
-        {SPECTRA_ERRORS: ("return found / len(folds)", "return found / +len(folds)")},
+        {SPECTRA_ERRORS: ("nan=0.0) / len(folds)", "nan=0.0) / +len(folds)")},
         folded(BRANCH, LAYERS) | FITTED | CORRELATED,
     ),
     "the standard errors": (

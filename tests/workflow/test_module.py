@@ -117,7 +117,6 @@ def test_a_second_run_has_nothing_to_do_and_a_change_costs_what_it_does_alone(im
         own.write_text(text)
     tables = {"cluster_table", "alpha_means_table", "claims_table"}
     expected = tables | {"draw_claims", "draw_alpha", "draw_statistic", "draw_clusters"}
-    expected |= {"explorer_page", "explorer_index"}
     assert planned == {f"geometry_{rule}" for rule in expected} | {"steepest"}
 
 

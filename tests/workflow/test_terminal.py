@@ -76,7 +76,7 @@ def test_a_person_sees_bars_and_what_to_open_and_the_log_has_every_line(workflow
     assert re.search(r"^all jobs +1 of 2 .*\d:\d\d:\d\d so far, about \d:\d\d:\d\d to go", written, re.MULTILINE)
     assert not re.search(JOB, written, re.MULTILINE)
     *_, opened, log, _elapsed = [line for line in written.splitlines() if line]
-    assert opened == "Open first: results/tiny/pictures/test/figures/"
+    assert opened == "Open first: results/explorer/index.html"
     assert log.startswith("Complete log(s): ")
     assert len(re.findall(JOB, newest_log(workflow), re.MULTILINE)) == 2
 

@@ -9,7 +9,8 @@ from tokengeometry.operations.space import free, in_words
 from tokengeometry.study import Study
 
 with log_to(snakemake.log[0]):
-    study = Study(snakemake.config)
+    # The versions are for the report's head.
+    study = Study({key: its for key, its in snakemake.config.items() if key != "versions"})
     made = being_made([f"{study.folder}/{model}" for model in study.config["models"]])
     if made:
         raise StudyError(f"another run is making {made[0]}; wait for its end")
