@@ -25,7 +25,7 @@ OPTIONS = (
 
 @pytest.fixture(scope="session")
 def browser():
-    """A headless Chromium of all tests of a session, driven by Selenium; it has no network."""
+    """A headless Chromium for all tests of a run, driven by Selenium; it has no network."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     driver = shutil.which("chromedriver")
     if not (program and driver):
