@@ -25,9 +25,7 @@ of_moments(moments, **settings)
 The key `statistics` of the configuration names the modules to use.
 """
 
-import difflib
-import pkgutil
-
+from tokengeometry import one_a_file
 from tokengeometry.errors import StudyError
 
 
@@ -39,8 +37,7 @@ def names():
     list of str
         Sorted.
     """
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name for name in modules if name.isidentifier() and not name.startswith("_"))
+    return one_a_file.names(__path__)
 
 
 def load(name):
@@ -59,14 +56,7 @@ def load(name):
     StudyError
         There is none of this name, or it lacks what a statistic has.
     """
-    if name not in names():
-        nearest = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {nearest[0]}? " if nearest else ""
-        raise StudyError(f"statistics: there is no {name!r}; {hint}there are {', '.join(names())}")
-    try:
-        module = pkgutil.resolve_name(f"{__name__}.{name}")
-    except SyntaxError as error:
-        raise StudyError(f"statistics: {name}.py, line {error.lineno}: {error.msg}") from error
+    module = one_a_file.load(__name__, name, names(), "statistics")
     missing = [constant for constant in ("NAME", "LABEL") if not hasattr(module, constant)]
     if hasattr(module, "of_spectrum") == hasattr(module, "of_moments"):
         missing.append("of_spectrum or of_moments, one of them")
