@@ -11,7 +11,7 @@ from tokengeometry.operations.quick_imports import quick_imports
 
 with quick_imports():
     from tokengeometry.explorer.compare import branch_quantities, compare_page
-    from tokengeometry.explorer.write import write_page
+    from tokengeometry.storage.whole_files import whole
     from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
@@ -29,4 +29,5 @@ with log_to(snakemake.log[0]):
         )
         for model, alpha, clusters, paths in zip(inputs.models, inputs.alphas, inputs.clusters, others, strict=True)
     ]
-    write_page(snakemake.output.page, compare_page(params.branches, found))
+    with whole(snakemake.output.page) as partial:
+        partial.write_text(compare_page(params.branches, found))

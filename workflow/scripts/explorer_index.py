@@ -11,11 +11,12 @@ from tokengeometry.operations.quick_imports import quick_imports
 
 with quick_imports():
     from tokengeometry.explorer.index import index_page
-    from tokengeometry.explorer.write import write_page
+    from tokengeometry.storage.whole_files import whole
     from tokengeometry.tables import read
 
 with log_to(snakemake.log[0]):
     inputs = snakemake.input
     models = [json.loads(Path(path).read_text()) for path in inputs.models]
     tables = [map(read, paths) for paths in (inputs.alphas, inputs.correlations, inputs.claims)]
-    write_page(snakemake.output.page, index_page(snakemake.params.branches, models, *tables))
+    with whole(snakemake.output.page) as partial:
+        partial.write_text(index_page(snakemake.params.branches, models, *tables))

@@ -13,7 +13,7 @@ with quick_imports():
     from tokengeometry.explorer import facts
     from tokengeometry.explorer.page import branch_page
     from tokengeometry.explorer.payload import Stores, Tables, of_branch
-    from tokengeometry.explorer.write import write_page
+    from tokengeometry.storage.whole_files import whole
     from tokengeometry.storage.zarr_store import open_layers
     from tokengeometry.tables import read
 
@@ -36,4 +36,5 @@ with log_to(snakemake.log[0]):
         images = (image_at(split, int(payload.arrays["sample"][image])) for image in payload.pool)
     title = " ".join(snakemake.wildcards)
     page = branch_page(payload, title, facts.of_study(params.settings, model), tables.claims, images)
-    write_page(snakemake.output.page, page)
+    with whole(snakemake.output.page) as partial:
+        partial.write_text(page)

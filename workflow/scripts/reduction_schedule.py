@@ -17,6 +17,7 @@ with quick_imports():
     from tokengeometry.operations import devices
     from tokengeometry.reduction import flops, forward, schedules, signature, tuning
     from tokengeometry.reduction.runs import policy_of
+    from tokengeometry.storage.whole_files import whole
 
 with log_to(snakemake.log[0]):
     inputs, params, compute = snakemake.input, snakemake.params, snakemake.config["compute"]
@@ -63,4 +64,5 @@ with log_to(snakemake.log[0]):
         "budget": budget,
         "share": cost(found["r"]) / cost([0] * blocks.depth),
     }
-    Path(snakemake.output.schedule).write_text(json.dumps(found, indent=1) + "\n")
+    with whole(snakemake.output.schedule) as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n")

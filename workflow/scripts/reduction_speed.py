@@ -14,6 +14,7 @@ with quick_imports():
     from tokengeometry.operations import devices
     from tokengeometry.reduction import forward, signature, speed
     from tokengeometry.reduction.runs import policy_of
+    from tokengeometry.storage.whole_files import whole
 
 with log_to(snakemake.log[0]):
     inputs, params, compute = snakemake.input, snakemake.params, snakemake.config["compute"]
@@ -39,4 +40,5 @@ with log_to(snakemake.log[0]):
         found |= {f"{before}{name}": value for name, value in its.items()}
     found |= {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type}
     found |= {"threads": snakemake.threads}
-    Path(snakemake.output.speed).write_text(json.dumps(found, indent=1) + "\n")
+    with whole(snakemake.output.speed) as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n")

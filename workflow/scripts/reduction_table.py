@@ -12,6 +12,7 @@ from tokengeometry.operations.quick_imports import quick_imports
 with quick_imports():
     from tokengeometry.reduction import table
     from tokengeometry.storage import zarr_store
+    from tokengeometry.storage.whole_files import whole
     from tokengeometry.tables import write
 
 with log_to(snakemake.log[0]):
@@ -26,4 +27,5 @@ with log_to(snakemake.log[0]):
     write(output.table, table.reduction_table(images, facts, speeds))
     write(output.comparison, table.comparison_table(images))
     model = json.loads(Path(inputs.model).read_text())
-    Path(output.schedule).write_text(json.dumps(table.schedule_file(found, model), indent=1) + "\n")
+    with whole(output.schedule) as partial:
+        partial.write_text(json.dumps(table.schedule_file(found, model), indent=1) + "\n")

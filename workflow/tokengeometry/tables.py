@@ -4,16 +4,13 @@ A token keeps its index over the layers: the prefix tokens come first, and layer
 starts at the first spatial token.
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from tokengeometry.errors import naming
 from tokengeometry.geometry import statistics
 from tokengeometry.geometry.clusters import complete_trajectories
 from tokengeometry.model.tokens import layer_tokens
+from tokengeometry.storage.whole_files import whole
 
 # Kinds of rows of the α table that are single tokens.
 TOKENS = ("prefix", "spatial")
@@ -308,14 +305,8 @@ def write(path, table):
     path : path
     table : pandas.DataFrame
     """
-    partial = Path(f"{path}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with naming(path):
-            table.to_csv(partial, index=False)
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as partial:
+        table.to_csv(partial, index=False)
 
 
 def read(path):
