@@ -8,7 +8,6 @@ import pandas as pd
 from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.geometry.uncertainty import dimensions, fits
 from tokengeometry.geometry.uncertainty.bands import FIRST_RANKS, LAST_RANKS
-from tokengeometry.geometry.uncertainty.spectra import Folded
 from tokengeometry.geometry.uncertainty.stores import read as read_folded
 from tokengeometry.model.tokens import layer_tokens
 from tokengeometry.tables import spectra_of, statistic_table
@@ -187,11 +186,8 @@ def _means(spectrum, inside, store, folded, kind, grid, settings):
     used = resolved(eigenvalues, floor, independent)
     its, folds = None, 0
     if folded is not None:
-        read, folds = read_folded(folded, kind), folded.attributes["folds"]
-        leading = slice(None) if kind == "token" else None
-        its = Folded(
-            *(values[leading][inside] for values in (read.eigenvalues, read.held_out, read.scores)), read.edges
-        )
+        its, folds = read_folded(folded, kind), folded.attributes["folds"]
+        its = its.of(inside) if kind == "token" else its.of(None)
     found = fits.mean_estimates(
         eigenvalues[inside],
         used[inside],

@@ -11,7 +11,6 @@ import numpy as np
 
 from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.geometry.uncertainty import fits
-from tokengeometry.geometry.uncertainty.spectra import Folded
 from tokengeometry.geometry.uncertainty.stores import read as read_folded
 from tokengeometry.model.tokens import layer_tokens
 
@@ -127,8 +126,7 @@ def _of_layer(store, folded, inside, samples):
     inside, eigenvalues = inside[varies], np.where(used, eigenvalues, 0.0)[varies]
     its = None
     if folded is not None:
-        its = read_folded(folded, "token")
-        its = Folded(its.eigenvalues[inside], its.held_out[inside], its.scores[inside], its.edges)
+        its = read_folded(folded, "token").of(inside)
     found = {}
     for name, measure in MEASURES.items():
         value, derivatives = measure(eigenvalues)

@@ -47,6 +47,20 @@ class Folded:
     scores: np.ndarray
     edges: np.ndarray
 
+    def of(self, tokens):
+        """The same of some tokens.
+
+        Parameters
+        ----------
+        tokens : array of bool or int, (token,); or None
+            None gives one spectrum a leading axis of one.
+
+        Returns
+        -------
+        Folded
+        """
+        return Folded(self.eigenvalues[tokens], self.held_out[tokens], self.scores[tokens], self.edges)
+
 
 class _Scatters:
     """The scatters of the folds about a common origin, and the sums."""
