@@ -115,9 +115,7 @@ def made_up(grid, features, layers, patch, prefix=("cls",)):
     clusters = spatial.assign(umap_1=plane[0], umap_2=plane[1], cluster=1 + rng.integers(0, 3, tokens - prefix))
     claims = pd.DataFrame(columns=["claim", "statement", "statistic", "estimate", "low", "verdict", "why"])
     fit = {"ranks": [11, 100], "min_ranks": 30, "weights": "inverse_rank"}
-    payload = of_branch(
-        Tables(alpha, None, clusters, claims, others), stores, model, {name: name for name in others}, fit
-    )
+    payload = of_branch(Tables(alpha, clusters, others), stores, model, {name: name for name in others}, fit)
     pool = np.arange(min(SAMPLES, sprite.MOST_BYTES // sprite.IMAGE_BYTES))
     rows = sum(tokens - prefix * (layer == 0) for layer in range(layers))
     payload.arrays["influential"] = rng.integers(0, SAMPLES, rows * 2 * EACH).astype(np.uint32)

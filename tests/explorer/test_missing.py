@@ -23,11 +23,15 @@ FIT = {"ranks": [2, 15], "min_ranks": 8, "weights": "inverse_rank"}
 @pytest.fixture
 def parts(finished):
     """Tables, stores and model of the small study's branch."""
-    names = ("alpha", "correlation", "clusters", "claims")
-    tables = Tables(*(read(finished.branch / f"{name}.csv") for name in names), {})
+    tables = Tables(*(read(finished.branch / f"{name}.csv") for name in ("alpha", "clusters")), {})
     kinds = ("spectra", "correlations", "uncertainty")
     stores = Stores(*(open_layers((finished.branch / kind).glob("*.zarr")) for kind in kinds))
     return tables, stores, json.loads(finished.path("models", "tiny", "model.json").read_text())
+
+
+@pytest.fixture
+def claims(finished):
+    return read(finished.branch / "claims.csv")
 
 
 def opened(browser, tmp_path, page, fragment=""):
@@ -37,24 +41,24 @@ def opened(browser, tmp_path, page, fragment=""):
     return Page(browser)
 
 
-def test_without_folds_there_are_no_intervals_and_no_images(parts, browser, tmp_path):
+def test_without_folds_there_are_no_intervals_and_no_images(parts, claims, browser, tmp_path):
     tables, stores, model = parts
     columns = ["alpha_corrected", "se", "low", "high", "curvature", "curvature_z"]
     alpha = tables.alpha.assign(**dict.fromkeys(columns, float("nan")))
     payload = of_branch(replace(tables, alpha=alpha), replace(stores, uncertainty={}), model, {}, FIT, 6)
-    page = opened(browser, tmp_path, branch_page(payload, "tiny", {}, tables.claims))
+    page = opened(browser, tmp_path, branch_page(payload, "tiny", {}, claims))
     assert page.state()["show"] == "alpha"
     assert "uncertainty.folds: 0" in page.said("images")
     assert "95 %" not in page.title("trajectory")
     assert complaints(browser) == []
 
 
-def test_a_study_of_one_layer_has_no_slider_and_nothing_behind_the_grid(parts, browser, tmp_path):
+def test_a_study_of_one_layer_has_no_slider_and_nothing_behind_the_grid(parts, claims, browser, tmp_path):
     tables, stores, model = parts
     alpha = tables.alpha[tables.alpha.layer == 1]
     one = Stores(*({1: getattr(stores, kind)[1]} for kind in ("spectra", "correlations", "uncertainty")))
     payload = of_branch(replace(tables, alpha=alpha), one, model, {}, FIT)
-    page = opened(browser, tmp_path, branch_page(payload, "tiny", {}, tables.claims))
+    page = opened(browser, tmp_path, branch_page(payload, "tiny", {}, claims))
     assert page.model("layer", "it.disabled") is True
     assert page.model("behind", "it.disabled") is True
     assert "explorer.thumbnails: 0" in page.said("images")

@@ -2,7 +2,6 @@
 rule explorer_page:
     input:
         alpha=rules.alpha_table.output.table,
-        correlation=rules.correlation_table.output.table,
         clusters=rules.cluster_table.output.table,
         claims=rules.claims_table.output.table,
         statistics=every_statistic(rules.statistic_table.output.table),

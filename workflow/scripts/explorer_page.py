@@ -21,7 +21,7 @@ with log_to(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
     model = json.loads(Path(inputs.model).read_text())
     tables = Tables(
-        *map(read, (inputs.alpha, inputs.correlation, inputs.clusters, inputs.claims)),
+        *map(read, (inputs.alpha, inputs.clusters)),
         {Path(path).stem: read(path) for path in inputs.statistics},
     )
     stores = Stores(*map(open_layers, (inputs.spectra, inputs.correlations, inputs.uncertainty)))
@@ -35,6 +35,6 @@ with log_to(snakemake.log[0]):
         split = splits.open_described(inputs.dataset, params.dataset_class, params.arguments, params.white)
         images = (image_at(split, int(payload.arrays["sample"][image])) for image in payload.pool)
     title = " ".join(snakemake.wildcards)
-    page = branch_page(payload, title, facts.of_study(params.settings, model), tables.claims, images)
+    page = branch_page(payload, title, facts.of_study(params.settings, model), read(inputs.claims), images)
     with whole(snakemake.output.page) as partial:
         partial.write_text(page)

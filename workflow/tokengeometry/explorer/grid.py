@@ -98,6 +98,22 @@ def new_figure(name, tools, drag, says, **settings):
     return found
 
 
+def small_legend(legend, *, spacing):
+    """The look of a legend that stands in or below a chart.
+
+    Parameters
+    ----------
+    legend : bokeh.models.Legend
+    spacing : int
+        Pixels between entries.
+    """
+    legend.label_text_font_size = "12px"
+    legend.background_fill_alpha = 0.75
+    legend.border_line_color = None
+    legend.padding = legend.margin = 4
+    legend.spacing = spacing
+
+
 def token_map(name, source, mapper, title, tools, drag, says):
     """A figure of tokens at their places, coloured by `value`.
 

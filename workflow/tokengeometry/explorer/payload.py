@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokengeometry.explorer import backdrop, encoding, influences, quantities
+from tokengeometry.explorer import backdrop, encoding, influences, quantities, sprite
 from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.tables import TOGETHER, spectra_of
 
@@ -19,15 +19,13 @@ class Tables:
 
     Attributes
     ----------
-    alpha, correlation, clusters, claims : pandas.DataFrame
+    alpha, clusters : pandas.DataFrame
     statistics : dict of str to pandas.DataFrame
         Those of the other statistics, by name.
     """
 
     alpha: object
-    correlation: object
     clusters: object
-    claims: object
     statistics: dict
 
 
@@ -180,18 +178,10 @@ def _images(stores, layers, fit, thumbnails):
         for layer in layers
     ]
     samples = stores.uncertainty[layers[0]]["sample"][:].astype(np.uint32)
-    pool = _pool(found)
-    arrays = {
-        # Layer 0 has no prefix tokens.
-        "influential": np.concatenate([its.ravel() for its in found]),
-        "sample": samples,
-        "thumbnail": np.isin(np.arange(len(samples)), pool).cumsum().astype(np.uint16)
-        * np.isin(np.arange(len(samples)), pool),
-    }
+    # Layer 0 has no prefix tokens.
+    influential = np.concatenate([its.ravel() for its in found])
+    pool = sprite.pool(influential)
+    thumbnail = np.zeros(len(samples), np.uint16)
+    thumbnail[pool] = np.arange(1, len(pool) + 1)
+    arrays = {"influential": influential, "sample": samples, "thumbnail": thumbnail}
     return arrays, pool, {"why": "", "each": math.ceil(thumbnails / 2), "of": len(samples)}
-
-
-def _pool(found):
-    from tokengeometry.explorer.sprite import pool
-
-    return pool(np.concatenate([its.reshape(-1) for its in found]))

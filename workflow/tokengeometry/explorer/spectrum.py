@@ -3,7 +3,7 @@
 from bokeh.models import BoxAnnotation, Button, ColumnDataSource, HoverTool, RangeSlider
 
 from tokengeometry.explorer import colours
-from tokengeometry.explorer.grid import new_figure
+from tokengeometry.explorer.grid import new_figure, small_legend
 from tokengeometry.figures import style
 
 
@@ -71,11 +71,7 @@ def spectrum(payload):
     found.add_tools(HoverTool(renderers=[lines], tooltips=[("", "@words"), ("rank", "$x{0}"), ("λ", "$y{0.000e+0}")]))
     found.y_range.renderers = [floor, faint, lines, laws]
     legend = found.legend[0]
-    legend.label_text_font_size = "12px"
-    legend.background_fill_alpha = 0.75
-    legend.border_line_color = None
-    legend.padding = legend.margin = 4
-    legend.spacing = 0
+    small_legend(legend, spacing=0)
     legend.location = "top_right"
     slider = RangeSlider(
         start=1, end=payload.about["ranks"][0], value=(first, last), step=1, title="Ranks of the fit", min_width=160

@@ -3,7 +3,7 @@
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, LegendItem, Span
 
 from tokengeometry.explorer import colours
-from tokengeometry.explorer.grid import new_figure
+from tokengeometry.explorer.grid import new_figure, small_legend
 
 
 def trajectory(layers):
@@ -43,9 +43,5 @@ def trajectory(layers):
     found.y_range.renderers = [line, band, interval, *ends]
     legend = Legend(items=[LegendItem(label={"field": "words"}, renderers=[its]) for its in (line, band)], ncols=2)
     found.add_layout(legend, "below")
-    legend.label_text_font_size = "12px"
-    legend.background_fill_alpha = 0.75
-    legend.border_line_color = None
-    legend.padding = legend.margin = 4
-    legend.spacing = 1
+    small_legend(legend, spacing=1)
     return {"trajectory": found, "bands": bands, "curves": curves, "points": points, "here": here}

@@ -360,7 +360,7 @@ def uncertainty(samples, folds, tokens, features, threads=1):
     """Of the scores and held-out variances of a layer's spectra, from folds of so many images."""
     store = _folded_bytes((tokens,), samples, features) + array_bytes((tokens, features), "float64")
     store += 2 * (_folded_bytes((), samples, features) + array_bytes((features,), "float64"))
-    store += 2 * array_bytes((len(MEASURES), len(KINDS)), "float64")
+    store += array_bytes((len(MEASURES), len(KINDS), 2 + FOLDS), "float64")
     memory = LIGHT_PROCESS_BYTES + _folding_bytes(samples, tokens, features, threads) + store
     products = 6 * samples * features**2 + (12 + 14 * folds) * features**3
     return Cost(memory, (store,), (tokens + 1) * products)

@@ -7,8 +7,6 @@ left. Norms, softmax, activation functions and the averages of merged tokens are
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Blocks:
@@ -115,18 +113,3 @@ def count(blocks, schedule, matching=True):
         if matching and after < before:
             flops += 2 * (before // 2) * (before - before // 2) * blocks.head[index]
     return flops
-
-
-def tokens_seen(blocks, schedule):
-    """The mean share of its spatial tokens that a model's blocks begin with.
-
-    Parameters
-    ----------
-    blocks : Blocks
-    schedule : sequence of int
-
-    Returns
-    -------
-    float
-    """
-    return float(np.mean(left(blocks.spatial, schedule)[:-1]) / blocks.spatial)

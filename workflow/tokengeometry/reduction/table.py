@@ -6,7 +6,6 @@ import pandas as pd
 from tokengeometry.reduction.runs import WHOLE, policy_of
 from tokengeometry.reduction.scores import SHARES, interval
 
-KEYS = ["policy", "budget", "seed"]
 # Scores of which less is better.
 ERRORS = ("error_cls", "error_tokens")
 # Of α's change, neither more nor less is better.
