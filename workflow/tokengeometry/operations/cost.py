@@ -36,8 +36,8 @@ PROCESS_BYTES = 3 * 2**28
 LIGHT_PROCESS_BYTES = 5 * 2**25
 # Python with numpy and zarr.
 NUMPY_PROCESS_BYTES = 3 * 2**25
-# That of figures, with umap.
-CLUSTERS_BYTES = 2**29
+# That of figures, with umap, which compiles when it runs first.
+CLUSTERS_BYTES = 31 * 2**24
 # That of figures, with bokeh.
 BOKEH_BYTES = 7 * 2**25
 # Tokens whose images' scores a page's job has in memory at a time.
