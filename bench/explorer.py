@@ -3,14 +3,16 @@
     PYTHONPATH=workflow python -m bench.explorer --grid 28 --features 768 --layers 13
 
 makes up a study of this size, writes its page and opens it from the disk in Chromium, without a network. With `--page`
-it measures a page that is there. It prints JSON. Times are in milliseconds, of several runs the median: as they pass,
-and as `…_cpu` what the page's main thread works, whatever else the machine does.
+it measures a page that is there. It prints JSON, and on the way what it does. Times are in milliseconds, of several
+runs the median, and as `…_best` the shortest: as they pass, and as `…_cpu` what the page's main thread works, whatever
+else the machine does. A page without charts after a minute is an error.
 """
 
 import argparse
 import json
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,7 +31,18 @@ from tokengeometry.tables import TOGETHER
 # What is made up: images, and thumbnails of a token at a layer.
 SAMPLES, EACH = 2000, 12
 STATISTICS = ("rankme", "participation_ratio", "stable_rank", "token_norm")
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,960")
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--window-size=1280,960",
+    # As in tests/browser.py: no name leads anywhere, and the browser's own inquiries are left out.
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--disable-background-networking",
+    "--no-first-run",
+)
+# Seconds after which a page, or a step of its slider, is given up.
+LONGEST = 60
 PAINTED = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 # From a change of the slider to the frame after the one that draws it.
 STEP = """
@@ -132,7 +145,13 @@ def browser():
     options = webdriver.ChromeOptions()
     for option in OPTIONS:
         options.add_argument(option)
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    program = shutil.which("chromedriver")
+    if program is None:
+        sys.exit("error: there is no browser: install chromium and chromium-driver")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(program))
+    driver.set_page_load_timeout(LONGEST)
+    driver.set_script_timeout(LONGEST)
     driver.execute_cdp_cmd("Network.enable", {})
     conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
@@ -140,10 +159,15 @@ def browser():
 
 
 def opened(driver, path, fragment=""):
-    """Open a page and wait until its charts are there."""
+    """Open a page and wait until its charts are there; end with what it says to the console if they don't come."""
     driver.get("about:blank")
+    driver.get_log("browser")
     driver.get(f"{Path(path).absolute().as_uri()}#{fragment}")
+    until = time.monotonic() + LONGEST
     while not driver.execute_script("return typeof Bokeh === 'object' && location.hash.includes('show=')"):
+        if time.monotonic() > until:
+            said = " ".join(entry["message"] for entry in driver.get_log("browser")) or "it says nothing"
+            sys.exit(f"error: {path} shows no charts within {LONGEST} seconds: {said}")
         time.sleep(0.02)
 
 
@@ -163,30 +187,37 @@ def measure(path, repeats):
     driver = browser()
     try:
         driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
-        driver.set_script_timeout(300)
         paints, charts, loaded = [], [], []
-        for _ in range(repeats):
+        for number in range(repeats):
+            say(f"opening the page, {number + 1} of {repeats}")
             opened(driver, path)
             charts.append(driver.execute_script("return performance.now()"))
             loaded.append(_worked(driver))
             time.sleep(1)
             paints.append(driver.execute_script(PAINTED))
         last = driver.execute_script("return Bokeh.documents[0].get_model_by_name('layer').end")
-        before = _worked(driver)
-        steps = [driver.execute_async_script(STEP, layer) for _ in range(3) for layer in range(last + 1)]
-        stepped = (_worked(driver) - before) / len(steps)
+        steps, cpu = [], []
+        for number in range(repeats):
+            say(f"moving the slider over {last + 1} layers, {number + 1} of {repeats}")
+            before = _worked(driver)
+            steps += [driver.execute_async_script(STEP, layer) for layer in range(last + 1)]
+            cpu.append((_worked(driver) - before) / (last + 1))
     finally:
         driver.quit()
     worked, drawn = zip(*steps, strict=True)
-    return {
-        "first_paint": statistics.median(paints),
-        "charts": statistics.median(charts),
-        "charts_cpu": statistics.median(loaded),
-        "slider_step_script": statistics.median(worked),
-        "slider_step_drawn": statistics.median(drawn),
-        "slider_step_slowest": max(drawn),
-        "slider_step_cpu": stepped,
-    }
+    # A browser that painted nothing yet says so by None.
+    times = {"first_paint": [its for its in paints if its is not None], "charts": charts, "charts_cpu": loaded}
+    times |= {"slider_step_script": worked, "slider_step_drawn": drawn, "slider_step_cpu": cpu}
+    found = {}
+    for name, its in times.items():
+        found[name] = round(statistics.median(its), 1) if its else None
+        found[f"{name}_best"] = round(min(its), 1) if its else None
+    return found | {"slider_step_slowest": round(max(drawn), 1)}
+
+
+def say(what):
+    """What is being done, beside the result."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def _worked(driver):
@@ -211,6 +242,8 @@ def main():
         path = arguments.page
         if path is None:
             path = Path(folder, "page.html")
+            tokens = arguments.grid**2 + 1
+            say(f"making up a page of {tokens} tokens × {arguments.features} features × {arguments.layers} layers")
             path.write_text(made_up(arguments.grid, arguments.features, arguments.layers, arguments.patch))
         if arguments.picture:
             picture(path, arguments.view, arguments.picture)
