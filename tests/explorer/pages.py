@@ -11,6 +11,15 @@ view.el.scrollIntoView({block: "center"})
 const canvas = view.canvas_view.el.getBoundingClientRect()
 return [canvas.x + view.frame.x_scale.compute(x), canvas.y + view.frame.y_scale.compute(y)]
 """
+# The colour that a figure has at a place, as its picture has it when it is saved: [red, green, blue].
+COLOUR = """
+const [name, x, y] = arguments
+const view = Bokeh.index.get_one(Bokeh.documents[0].get_model_by_name(name))
+const picture = view.export("png")
+const place = [view.frame.x_scale.compute(x), view.frame.y_scale.compute(y)]
+const at = place.map((its) => Math.round(its * picture.pixel_ratio))
+return Array.from(picture.ctx.getImageData(...at, 1, 1).data).slice(0, 3)
+"""
 SAID = """
 const model = Bokeh.documents[0].get_model_by_name(arguments[0])
 return Bokeh.index.get_one(model).el.shadowRoot.textContent
@@ -47,6 +56,10 @@ class Page:
 
     def at(self, name, x, y):
         return [round(value) for value in self.run(PLACE, name, float(x), float(y))]
+
+    def colour(self, name, x, y):
+        """The colour of a figure at a place, as #rrggbb."""
+        return "#" + bytes(self.run(COLOUR, name, float(x), float(y))).hex()
 
     def drag(self, *places):
         """Press at the first place, move over the others, and let go at the last."""

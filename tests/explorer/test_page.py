@@ -127,10 +127,26 @@ def test_a_click_chooses_a_token_and_shift_another(page, finished):
     assert page.model("tokens", "it.selected.indices") == [0, 16]
 
 
+def test_every_token_is_at_its_place_in_the_colour_of_its_value(page, alpha):
+    """At layer 0, where a token has none, and at another one."""
+    for layer in (1, 0):
+        page.run(f"Bokeh.documents[0].get_model_by_name('layer').value = {layer}")
+        page.wait_for(lambda layer=layer: page.title("token_grid").endswith(f"layer {layer}") or layer == 0)
+        low, high, palette, none = page.model("mapper", "[it.low, it.high, it.palette, it.nan_color]")
+        for row in range(4):
+            for column in range(4):
+                value = alpha.loc[layer, f"{row},{column}"].alpha
+                expected = none if np.isnan(value) else palette[min(int((value - low) / (high - low) * 256), 255)]
+                # Beside the middle, where a chosen token has no outline.
+                shown = page.colour("token_grid", column + 0.1, row + 0.1)
+                close = np.abs(np.subtract(*(list(bytes.fromhex(its[1:7])) for its in (shown, expected))))
+                assert close.max() <= 4, (layer, row, column)
+
+
 def test_correlations_on_the_grid_are_those_of_the_store(page, finished):
     matrix = open_store(finished.branch / "correlations/layer_01.zarr")["correlation"][:]
     own = 1 + 2 * 4 + 1
-    shown = np.array(page.model("others", "Array.from(it.data.value, (r) => (isNaN(r) ? 9 : r))"))
+    shown = np.array(page.model("tokens_here", "Array.from(it.data.value, (r) => (isNaN(r) ? 9 : r))"))
     assert shown[own] == 9
     others = np.arange(17) != own
     np.testing.assert_allclose(shown[others], matrix[own][others], atol=0.5 / 127 + 1e-6)

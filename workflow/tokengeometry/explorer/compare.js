@@ -65,19 +65,15 @@ function differences(layer = here()) {
   return a && b && alike() ? a.map((value, row) => value - b[row]) : null
 }
 
-function fill(side, branch, values, mapper) {
-  const {spots, names} = branches[branch]
+function fill(side, branch, values) {
+  const {spots, names, grid, prefix} = branches[branch]
   const found = values ?? new Float32Array(names.length).fill(NaN)
-  models[`tokens_${side}`].data = {
-    ...spots,
-    name: names,
-    value: found,
-  }
-  models[`chips_${side}`].data = chipsOf(spots, spots.words, mapper, found)
+  if (models[`tokens_${side}`].data.name !== names) models[`tokens_${side}`].data = {...spots, name: names, value: found}
+  colourTokens(`_${side}`, spots, grid, prefix, found)
   const rows = view.tokens.map((name) => names.indexOf(name)).filter((row) => row >= 0)
-  models[`tokens_${side}`].selected.indices = rows
+  if (String(models[`tokens_${side}`].selected.indices) !== String(rows)) models[`tokens_${side}`].selected.indices = rows
   const pick = (column) => rows.map((row) => spots[column][row])
-  models[`chosen_${side}`].data = {x: pick("x"), y: pick("y"), w: pick("w"), h: pick("h")}
+  fillIn(models[`chosen_${side}`], {x: pick("x"), y: pick("y"), w: pick("w"), h: pick("h")})
 }
 
 panels.push(() => {
@@ -87,7 +83,7 @@ panels.push(() => {
     const branch = view[side], values = valuesOf(branch, view.show, here())
     const mapper = models[`mapper_${side}`]
     mapper.setv({low, high, palette: here() === 0 ? about.colours.pixels : about.colours.values})
-    fill(side, branch, values, mapper)
+    fill(side, branch, values)
     models[`grid_${side}`].title.text = `${branches[branch].title}\n${values ? `${label}, layer ${here()}` : `nothing of this at layer ${here()}`}`
   }
   const found = differences()
@@ -96,7 +92,7 @@ panels.push(() => {
     for (const value of differences(layer)?.subarray(...spatial(view.a)) ?? []) largest = Math.max(largest, Math.abs(value) || 0)
   }
   models.mapper_d.setv({low: -(largest || 1), high: largest || 1})
-  fill("d", view.a, found, models.mapper_d)
+  fill("d", view.a, found)
   models.grid_d.title.text = found
     ? `Difference, first less second\n${label}, layer ${here()}`
     : alike() ? `No difference: one has no values at layer ${here()}` : "No difference: the token grids are not the same"

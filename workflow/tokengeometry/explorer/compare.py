@@ -154,7 +154,7 @@ def _grid(side, says, hues):
     source = ColumnDataSource({column: [] for column in columns})
     palette = hues["correlation"] if side == "d" else hues["values"]
     mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color=hues["undefined"])
-    found, _, chosen, chips = token_map(
+    models = token_map(
         f"grid_{side}",
         source,
         mapper,
@@ -163,5 +163,4 @@ def _grid(side, says, hues):
         None,
         f"The tokens coloured by the chosen quantity of {says}.",
     )
-    its = {"grid": found, "tokens": source, "chosen": chosen, "chips": chips, "mapper": mapper}
-    return {f"{name}_{side}": model for name, model in its.items()}
+    return {f"{name}_{side}": model for name, model in (models | {"tokens": source, "mapper": mapper}).items()}

@@ -36,7 +36,7 @@ function correlationsOf(row, layer) {
 panels.push(() => {
   const row = focus()
   const values = correlationsOf(row, view.layer)
-  const mapper = models.correlation_mapper
+  const mapper = models.mapper_here
   if (view.scale === "all") {
     mapper.setv({palette: about.colours.correlation, low: -1, high: 1})
   } else {
@@ -47,8 +47,7 @@ panels.push(() => {
     }
     mapper.setv({palette: about.colours.values, low: low < high ? low : -1, high: low < high ? high : 1})
   }
-  models.others.data = {...models.others.data, value: values}
-  models.chips_here.data = chipsOf(models.others.data, labels, mapper, values)
+  colourTokens("_here", models.tokens_here.data, about.grid, prefix, values)
   outline(models.chosen_here, row === null || row >= tokens ? [] : [row])
   models.correlation.title.text = row === null
     ? "Correlation: choose a token"
@@ -59,9 +58,9 @@ panels.push(() => {
         : `Correlation with ${tokenName(row)}, ${layerName()}`
 })
 
-whenChanged(models.others.selected, "indices", (indices) => {
+whenChanged(models.tokens_here.selected, "indices", (indices) => {
   if (indices.length) set({tokens: [indices[indices.length - 1]]})
   drawing = true
-  models.others.selected.indices = []
+  models.tokens_here.selected.indices = []
   drawing = false
 })

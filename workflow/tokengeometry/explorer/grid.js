@@ -32,19 +32,18 @@ function colourBy(mapper, key, layer) {
 function outline(source, of) {
   const {x, y, w, h} = models.tokens.data
   const pick = (values) => Array.from(of, (row) => values[row])
-  source.data = {x: pick(x), y: pick(y), w: pick(w), h: pick(h)}
+  fillIn(source, {x: pick(x), y: pick(y), w: pick(w), h: pick(h)})
 }
 
 panels.push(() => {
   const values = valuesOf(view.show, view.layer)
   const quantity = quantities.get(view.show)
-  colourBy(models.grid_mapper, view.show, view.layer)
-  models.tokens.data = {...models.tokens.data, value: values}
+  colourBy(models.mapper, view.show, view.layer)
+  colourTokens("", models.tokens.data, about.grid, prefix, values)
   const selected = view.tokens.slice().sort((a, b) => a - b)
   if (String(models.tokens.selected.indices) !== String(selected)) models.tokens.selected.indices = selected
-  models.chips.data = chipsOf(models.tokens.data, labels, models.grid_mapper, values)
   outline(models.chosen, view.tokens)
-  models.grid_rects.glyph.fill_alpha = {value: view.behind === "none" ? 1 : 0.4}
+  models.tiles_drawn.glyph.global_alpha = {value: view.behind === "none" ? 1 : 0.4}
   models.mean_image.visible = view.behind === "mean" && "mean_image" in arrays
   models.spread_image.visible = view.behind === "spread" && "mean_image" in arrays
   models.grid.title.text = `${quantity.label}, ${layerName()}`

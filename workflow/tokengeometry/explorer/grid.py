@@ -2,6 +2,7 @@
 
 import numpy as np
 from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper
+from bokeh.models.tools import SelectTool
 from bokeh.plotting import figure
 
 from tokengeometry.explorer import colours
@@ -115,13 +116,17 @@ def small_legend(legend, *, spacing):
 
 
 def token_map(name, source, mapper, title, tools, drag, says):
-    """A figure of tokens at their places, coloured by `value`.
+    """A figure of tokens at their places, coloured by their values.
+
+    What a step of the slider changes is in few and small sources, and what it does not is drawn over it, since a
+    chart takes long to draw hundreds of rectangles.
 
     Parameters
     ----------
     name : str
     source : bokeh.models.ColumnDataSource
-        With the columns of `places`, and value.
+        With the columns of `places`, and value. What is pointed at and chosen is found there. It is not drawn: the
+        chart need not be told of other values.
     mapper : bokeh.models.LinearColorMapper
     title : str
         What the value is called where a token is pointed at.
@@ -130,55 +135,56 @@ def token_map(name, source, mapper, title, tools, drag, says):
 
     Returns
     -------
-    found : bokeh.plotting.figure
-    rects : bokeh.models.GlyphRenderer
-    chosen : bokeh.models.ColumnDataSource
-        Columns x, y, w, h of the tokens that are outlined.
-    chips : bokeh.models.ColumnDataSource
-        Columns x, y, words and ink (the colour of words).
+    dict of str to Bokeh model
+        `grid`, the figure. `tiles`, the spatial tokens as one picture: columns image (one array, (row, column)), dw
+        and dh. `tiles_drawn`, what draws it. `gaps` between them: columns x0, y0, x1, y1. `chips`, the others: columns
+        x, y, w, h, value, words and ink (the colour of words). `chosen`, those that are outlined: columns x, y, w, h.
     """
     found = new_figure(name, tools, drag, says, match_aspect=True)
     found.axis.visible = False
     found.grid.visible = False
     found.y_range.flipped = True
     found.x_range.range_padding = found.y_range.range_padding = 0.01
-    rects = found.rect(
-        "x",
-        "y",
-        "w",
-        "h",
-        source=source,
-        fill_color={"field": "value", "transform": mapper},
-        line_color="white",
-        line_width=0.5,
-    )
-    rects.nonselection_glyph = None
-    rects.selection_glyph = None
-    found.add_tools(HoverTool(renderers=[rects], tooltips=[("token", "@name"), (title, "@value{0.0000}")]))
-    found.add_layout(
-        ColorBar(color_mapper=mapper, width=10, padding=4, major_label_text_font_size="12px", title=None), "right"
-    )
-    chips = _chips(found)
+    tiles = ColumnDataSource({"image": [np.full((1, 1), np.nan, np.float32)], "dw": [1], "dh": [1]})
+    gaps = ColumnDataSource({"x0": [], "y0": [], "x1": [], "y1": []})
+    chips = ColumnDataSource({column: [] for column in ("x", "y", "w", "h", "value", "words", "ink")})
     chosen = ColumnDataSource({"x": [], "y": [], "w": [], "h": []})
-    for colour, width in (("white", 5), (colours.INK, 2.5)):
-        found.rect("x", "y", "w", "h", source=chosen, fill_color=None, line_color=colour, line_width=width)
-    return found, rects, chosen, chips
-
-
-def _chips(found):
-    """The words on chips; their source has only those, since words take long to draw."""
-    source = ColumnDataSource({column: [] for column in ("x", "y", "words", "ink")})
+    drawn = found.image("image", x=-0.5, y=-0.5, dw="dw", dh="dh", source=tiles, color_mapper=mapper)
+    found.segment("x0", "y0", "x1", "y1", source=gaps, line_color="white", line_width=0.5)
+    coloured = {"field": "value", "transform": mapper}
+    found.rect("x", "y", "w", "h", source=chips, fill_color=coloured, line_color="white", line_width=0.5)
     found.text(
         "x",
         "y",
         text="words",
-        source=source,
+        source=chips,
         text_align="center",
         text_baseline="middle",
         text_font_size="11px",
         text_color="ink",
     )
-    return source
+    found_at = found.rect("x", "y", "w", "h", source=source, fill_color=None, line_color=None, level="overlay")
+    found_at.nonselection_glyph = None
+    found_at.selection_glyph = None
+    for tool in found.select({"type": SelectTool}):
+        tool.renderers = [found_at]
+    found.add_tools(HoverTool(renderers=[found_at], tooltips=[("token", "@name"), (title, "@value{0.0000}")]))
+    found.add_layout(
+        ColorBar(color_mapper=mapper, width=10, padding=4, major_label_text_font_size="12px", title=None), "right"
+    )
+    for colour, width in (("white", 5), (colours.INK, 2.5)):
+        found.rect(
+            "x",
+            "y",
+            "w",
+            "h",
+            source=chosen,
+            fill_color=None,
+            line_color=colour,
+            line_width=width,
+            level="overlay",
+        )
+    return {"grid": found, "tiles": tiles, "tiles_drawn": drawn, "gaps": gaps, "chips": chips, "chosen": chosen}
 
 
 def token_grid(payload):
@@ -191,7 +197,7 @@ def token_grid(payload):
     Returns
     -------
     dict of str to Bokeh model
-        `grid`, its `tokens`, `chosen`, `chips`, `grid_rects`, `grid_mapper`, `mean_image`, `spread_image`.
+        Those of `token_map`; `tokens`, their source; `mapper`, `mean_image`, `spread_image`.
     """
     about, arrays = payload.about, payload.arrays
     spots = places(about)
@@ -199,7 +205,7 @@ def token_grid(payload):
     hues = colours.palettes(about["clusters"])
     tokens = ColumnDataSource(spots | {"value": np.full(count, np.nan, np.float32)}, name="tokens")
     mapper = LinearColorMapper(palette=hues["values"], low=0, high=1, nan_color=hues["undefined"])
-    found, rects, chosen, chips = token_map(
+    models = token_map(
         "token_grid",
         tokens,
         mapper,
@@ -213,7 +219,7 @@ def token_grid(payload):
     for name in ("mean_image", "spread_image"):
         picture = arrays.get(name, np.zeros((1, 1, 3), np.uint8))
         opaque = np.concatenate([picture, np.full((*picture.shape[:2], 1), 255, np.uint8)], axis=2)
-        pictures[name] = found.image_rgba(
+        pictures[name] = models["grid"].image_rgba(
             [np.ascontiguousarray(opaque).view(np.uint32)[..., 0]],
             x=-0.5,
             y=-0.5,
@@ -223,15 +229,7 @@ def token_grid(payload):
             origin="top_left",
             visible=False,
         )
-    models = {
-        "grid": found,
-        "tokens": tokens,
-        "chosen": chosen,
-        "chips": chips,
-        "grid_rects": rects,
-        "grid_mapper": mapper,
-    }
-    return models | pictures
+    return models | pictures | {"tokens": tokens, "mapper": mapper}
 
 
 def correlation_grid(payload):
@@ -244,7 +242,7 @@ def correlation_grid(payload):
     Returns
     -------
     dict of str to Bokeh model
-        `correlation`, its `others`, `chosen_here`, `chips_here`, `correlation_mapper`.
+        `correlation`; those of `token_map`, `tokens` and `mapper`, with `_here` at their names.
     """
     about = payload.about
     count = len(about["prefix"]) + about["grid"][0] * about["grid"][1]
@@ -252,7 +250,7 @@ def correlation_grid(payload):
     others = ColumnDataSource(spots | {"value": np.full(count, np.nan, np.float32)})
     hues = colours.palettes(about["clusters"])
     mapper = LinearColorMapper(palette=hues["correlation"], low=-1, high=1, nan_color=hues["undefined"])
-    found, _, chosen, chips = token_map(
+    models = token_map(
         "correlation",
         others,
         mapper,
@@ -261,10 +259,6 @@ def correlation_grid(payload):
         None,
         "The tokens coloured by Pearson's correlation with the last chosen one.",
     )
-    return {
-        "correlation": found,
-        "others": others,
-        "chosen_here": chosen,
-        "chips_here": chips,
-        "correlation_mapper": mapper,
-    }
+    models |= {"tokens": others, "mapper": mapper}
+    figure_ = models.pop("grid")
+    return {"correlation": figure_} | {f"{name}_here": model for name, model in models.items()}

@@ -51,9 +51,30 @@ function quantile(sorted, share) {
   return sorted[below] + (at - below) * ((sorted[below + 1] ?? sorted[below]) - sorted[below])
 }
 
-// The words on chips, in what can be read on their colours.
-function chipsOf({x, y}, words, {palette, low, high}, values) {
-  const rows = words.map((_, row) => row).filter((row) => words[row] && row < values.length)
+// New columns of a source, unless they are those that it has: to draw them again takes longer than to compare.
+function fillIn(source, columns) {
+  const before = source.data
+  const same = (one, other) => one.length === other.length && one.every((value, at) => Object.is(value, other[at]))
+  if (!Object.keys(columns).every((name) => name in before && same(columns[name], before[name]))) source.data = columns
+}
+
+// The tokens of a map in the colours of their values: the spatial ones as one picture, the others on chips. Their own
+// source is not told: what reads it, reads it when someone points at a token.
+function colourTokens(suffix, {x, y, w, h, words}, [height, width], prefix, values) {
+  const mapper = models[`mapper${suffix}`], tiles = models[`tiles${suffix}`]
+  models[`tokens${suffix}`].data.value = values
+  const Picture = tiles.data.image[0].constructor
+  const image = [new Picture(values.subarray(prefix, prefix + height * width), [height, width])]
+  tiles.data = {image, dw: [width], dh: [height]}
+  const columns = Array.from({length: width - 1}, (_, at) => at + 0.5), rows = Array.from({length: height - 1}, (_, at) => at + 0.5)
+  fillIn(models[`gaps${suffix}`], {
+    x0: [...columns, ...rows.map(() => -0.5)],
+    y0: [...columns.map(() => -0.5), ...rows],
+    x1: [...columns, ...rows.map(() => width - 0.5)],
+    y1: [...columns.map(() => height - 0.5), ...rows],
+  })
+  // In what can be read on their colours.
+  const {palette, low, high} = mapper
   const inkOn = (value) => {
     if (!Number.isFinite(value)) return about.colours.ink
     const at = Math.floor(((value - low) / (high - low)) * palette.length)
@@ -61,8 +82,11 @@ function chipsOf({x, y}, words, {palette, low, high}, values) {
     const [red, green, blue] = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16))
     return 0.3 * red + 0.6 * green + 0.1 * blue > 128 ? about.colours.ink : "white"
   }
-  const pick = (of) => rows.map((row) => of[row])
-  return {x: pick(x), y: pick(y), words: pick(words), ink: pick(values).map(inkOn)}
+  const chips = words.map((_, row) => row).filter((row) => words[row] && row < values.length)
+  const pick = (of) => chips.map((row) => of[row])
+  fillIn(models[`chips${suffix}`], {
+    x: pick(x), y: pick(y), w: pick(w), h: pick(h), words: pick(words), value: pick(values), ink: pick(values).map(inkOn),
+  })
 }
 
 let telling = null

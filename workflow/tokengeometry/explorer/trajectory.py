@@ -28,7 +28,15 @@ def trajectory(layers):
     found.xaxis.ticker = FixedTicker(ticks=layers if len(layers) <= 16 else layers[::2])
     bands = ColumnDataSource({"xs": [], "ys": [], "colour": [], "words": []})
     band = found.patches("xs", "ys", source=bands, fill_color="colour", fill_alpha=0.25, line_color=None)
-    here = Span(location=layers[0], dimension="height", line_color=colours.PALE, line_dash="dotted", line_width=2)
+    # Over the rest, which is not drawn anew when another layer is chosen.
+    here = Span(
+        location=layers[0],
+        dimension="height",
+        line_color=colours.PALE,
+        line_dash="dotted",
+        line_width=2,
+        level="overlay",
+    )
     found.add_layout(here)
     curves = ColumnDataSource({"xs": [], "ys": [], "colour": [], "dash": [], "width": [], "words": []})
     line = found.multi_line("xs", "ys", source=curves, line_color="colour", line_dash="dash", line_width="width")
