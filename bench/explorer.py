@@ -23,6 +23,7 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from tokengeometry.explorer import sprite
+from tokengeometry.explorer.backdrop import pictures
 from tokengeometry.explorer.page import branch_page
 from tokengeometry.explorer.payload import Stores, Tables, of_branch
 from tokengeometry.model.tokens import layer_tokens, token_table
@@ -105,7 +106,6 @@ def made_up(grid, features, layers, patch, prefix=("cls",)):
             pooled_floor=np.full(ranks, 1e-9),
             concatenated=np.ones(2),
             concatenated_floor=np.zeros(2),
-            mean=rng.normal(0, 0.3, (tokens - first, ranks)),
         )
         places = np.stack([smooth(rng, grid, prefix, 1) for _ in range(8)], axis=1)[first:]
         places += 0.05 * rng.normal(size=places.shape)
@@ -128,7 +128,8 @@ def made_up(grid, features, layers, patch, prefix=("cls",)):
     clusters = spatial.assign(umap_1=plane[0], umap_2=plane[1], cluster=1 + rng.integers(0, 3, tokens - prefix))
     claims = pd.DataFrame(columns=["claim", "statement", "statistic", "estimate", "low", "verdict", "why"])
     fit = {"ranks": [11, 100], "min_ranks": 30, "weights": "inverse_rank"}
-    payload = of_branch(Tables(alpha, clusters, others), stores, model, {name: name for name in others}, fit)
+    behind = pictures([rng.normal(size=(8, 3, grid * patch, grid * patch))], model)
+    payload = of_branch(Tables(alpha, clusters, others), stores, model, {name: name for name in others}, fit, behind)
     pool = np.arange(min(SAMPLES, sprite.MOST_BYTES // sprite.IMAGE_BYTES))
     rows = sum(tokens - prefix * (layer == 0) for layer in range(layers))
     payload.arrays["influential"] = rng.integers(0, SAMPLES, rows * 2 * EACH).astype(np.uint32)

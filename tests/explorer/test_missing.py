@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from browser import complaints, open_page
 from pages import Page
@@ -18,6 +19,7 @@ sys.path.insert(0, str(REPOSITORY))
 from bench.explorer import made_up
 
 FIT = {"ranks": [2, 15], "min_ranks": 8, "weights": "inverse_rank"}
+BEHIND = dict.fromkeys(("mean_image", "spread_image"), np.zeros((64, 64, 3), np.uint8))
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_without_folds_there_are_no_intervals_and_no_images(parts, claims, brows
     tables, stores, model = parts
     columns = ["alpha_corrected", "se", "low", "high", "curvature", "curvature_z"]
     alpha = tables.alpha.assign(**dict.fromkeys(columns, float("nan")))
-    payload = of_branch(replace(tables, alpha=alpha), replace(stores, uncertainty={}), model, {}, FIT, 6)
+    payload = of_branch(replace(tables, alpha=alpha), replace(stores, uncertainty={}), model, {}, FIT, BEHIND, 6)
     page = opened(browser, tmp_path, branch_page(payload, "tiny", {}, claims))
     assert page.state()["show"] == "alpha"
     assert "uncertainty.folds: 0" in page.said("images")
@@ -53,14 +55,13 @@ def test_without_folds_there_are_no_intervals_and_no_images(parts, claims, brows
     assert complaints(browser) == []
 
 
-def test_a_study_of_one_layer_has_no_slider_and_nothing_behind_the_grid(parts, claims, browser, tmp_path):
+def test_a_study_of_one_layer_has_no_slider(parts, claims, browser, tmp_path):
     tables, stores, model = parts
     alpha = tables.alpha[tables.alpha.layer == 1]
     one = Stores(*({1: getattr(stores, kind)[1]} for kind in ("spectra", "correlations", "uncertainty")))
-    payload = of_branch(replace(tables, alpha=alpha), one, model, {}, FIT)
+    payload = of_branch(replace(tables, alpha=alpha), one, model, {}, FIT, BEHIND)
     page = opened(browser, tmp_path, branch_page(payload, "tiny", {}, claims))
     assert page.model("layer", "it.disabled") is True
-    assert page.model("behind", "it.disabled") is True
     assert "explorer.thumbnails: 0" in page.said("images")
     assert complaints(browser) == []
 

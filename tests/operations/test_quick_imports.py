@@ -70,7 +70,7 @@ def imported(code):
         ("train_test_table", {"pandas"}),
         ("statistic_figures", FIGURES),
         ("mean_correlation", FIGURES),
-        ("explorer_page", {"matplotlib", "pandas", "scipy", "zarr"}),
+        ("explorer_page", {"matplotlib", "pandas", "scipy", "torch", "torchvision", "zarr"}),
         ("explorer_index", FIGURES),
         ("dataset", {"torch", "torchvision"}),
         ("layer", FORWARD),

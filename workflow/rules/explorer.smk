@@ -9,9 +9,7 @@ rule explorer_page:
         correlations=layers_of(rules.correlation_matrix.output.store),
         uncertainty=layers_of(UNCERTAINTY) if study.folds else [],
         model=rules.model.output.description,
-        dataset=lambda wildcards: (
-            rules.dataset.output.description if thumbnails(wildcards) else []
-        ),
+        dataset=rules.dataset.output.description,
     output:
         page=reported(EXPLORED, EXPLORER, "Page to explore the branch", caption="page"),
     log:
@@ -30,6 +28,9 @@ rule explorer_page:
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
         arguments=split_arguments,
         white=split_white,
+        images=in_order(config["images"]),
+        seed=config["seed"],
+        samples=lambda wildcards: study.samples(wildcards.dataset, wildcards.split),
         settings=lambda wildcards: facts.settings_of(
             study, Branch(wildcards.model, wildcards.dataset, wildcards.split)
         ),

@@ -1,58 +1,37 @@
-"""What is behind the token grid, both from layer 0: the mean image, and how much the images differ from it."""
+"""What is behind the token grid: the mean image, and how much the images differ from it."""
 
 import numpy as np
 
+# Images of a batch, and of a branch at most: those of more would look the same, and take long to read.
+BATCH, MOST = 8, 2000
 
-def mean_image(mean, model):
-    """The mean of the images as the model sees them.
+
+def pictures(batches, model):
+    """The mean of images and their standard deviation, pixel by pixel.
 
     Parameters
     ----------
-    mean : array, (token, feature)
-        Of layer 0: mean patches, normalised.
+    batches : iterable of array, (image, channel, row, column)
+        Images as the model sees them, normalised.
     model : dict
         The content of `model.json`.
 
     Returns
     -------
-    array of uint8, (row, column, 3)
-        In pixels of the model's input; black is 0.
+    dict of str to array of uint8, (row, column, 3)
+        In pixels of the model's input. `mean_image`: black is 0. `spread_image`: white is the largest deviation.
     """
-    patches = _patches(mean, model)
     scale, offset = (np.asarray(model[key])[:, None, None] for key in ("std", "mean"))
-    return _rgb(patches * scale + offset)
-
-
-def spread_image(eigenvalues, model):
-    """The standard deviation of the images' pixels, patch by patch.
-
-    A patch's eigenvalues add up to the variance of its pixels, so no other store is needed.
-
-    Parameters
-    ----------
-    eigenvalues : array, (token, rank)
-        Of layer 0.
-    model : dict
-        The content of `model.json`.
-
-    Returns
-    -------
-    image : array of uint8, (row, column, 3)
-        One pixel a patch. White is the largest.
-    largest : float
-        The standard deviation that is white, in those of the model's normalisation.
-    """
-    deviation = np.sqrt(np.maximum(eigenvalues, 0).sum(axis=1) / eigenvalues.shape[1])
-    largest = float(deviation.max())
-    return _rgb(deviation.reshape(1, *model["grid"]) / (largest or 1)), largest
-
-
-def _patches(values, model):
-    """Values of pixels, (token, feature), as (channel, row, column)."""
-    rows, columns = model["grid"]
-    height, width = model["patch_size"]
-    tiles = values.reshape(rows, columns, -1, height, width)
-    return tiles.transpose(2, 0, 3, 1, 4).reshape(-1, rows * height, columns * width)
+    count, total, squares = 0, 0.0, 0.0
+    for batch in batches:
+        # In parts of white, so that squares lose nothing to speak of.
+        light = np.asarray(batch, np.float64) * scale + offset
+        count += len(light)
+        total += light.sum(axis=0)
+        squares += np.square(light).sum(axis=0)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return {"mean_image": _rgb(mean), "spread_image": _rgb(deviation / (deviation.max() or 1))}
 
 
 def _rgb(channels):

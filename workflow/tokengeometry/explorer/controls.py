@@ -44,9 +44,7 @@ def controls(about):
         ),
         "play": Toggle(label="▶ Play", width=85, disabled=len(about["layers"]) < 2),
         "scale": RadioButtonGroup(labels=["all layers", "this layer"], active=0),
-        "behind": RadioButtonGroup(
-            labels=["nothing", "mean", "deviation"], active=0, disabled=bool(about["behind"]["why"])
-        ),
+        "behind": RadioButtonGroup(labels=["nothing", "mean", "deviation"], active=0),
         "named": TextInput(title="Chosen tokens", placeholder="cls; 3,4", width=105),
         "save_png": Button(label="PNG", width=50),
         "save_svg": Button(label="SVG", width=50),
@@ -58,13 +56,12 @@ def controls(about):
         "styles": {"flex-wrap": "wrap", "gap": "4px 0", "align-items": "flex-end"},
         "sizing_mode": "stretch_width",
     }
-    behind = "Behind the grid: image" if not about["behind"]["why"] else "Behind the grid: needs layer 0"
     found["bar"] = Row(
         found["layer"],
         found["play"],
         found["show"],
         named("Colours span", found["scale"]),
-        named(behind, found["behind"]),
+        named("Behind the grid: image", found["behind"]),
         found["named"],
         named("Save", Row(found["save_png"], found["save_svg"], found["save_csv"])),
         **gap,

@@ -44,8 +44,8 @@ panels.push(() => {
   if (String(models.tokens.selected.indices) !== String(selected)) models.tokens.selected.indices = selected
   outline(models.chosen, view.tokens)
   models.tiles_drawn.glyph.global_alpha = {value: view.behind === "none" ? 1 : 0.4}
-  models.mean_image.visible = view.behind === "mean" && "mean_image" in arrays
-  models.spread_image.visible = view.behind === "spread" && "mean_image" in arrays
+  models.mean_image.visible = view.behind === "mean"
+  models.spread_image.visible = view.behind === "spread"
   models.grid.title.text = `${quantity.label}, ${layerName()}`
 })
 

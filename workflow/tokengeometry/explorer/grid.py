@@ -217,7 +217,7 @@ def token_grid(payload):
     rows, columns = about["grid"]
     pictures = {}
     for name in ("mean_image", "spread_image"):
-        picture = arrays.get(name, np.zeros((1, 1, 3), np.uint8))
+        picture = arrays[name]
         opaque = np.concatenate([picture, np.full((*picture.shape[:2], 1), 255, np.uint8)], axis=2)
         pictures[name] = models["grid"].image_rgba(
             [np.ascontiguousarray(opaque).view(np.uint32)[..., 0]],
@@ -226,7 +226,6 @@ def token_grid(payload):
             dw=columns,
             dh=rows,
             level="underlay",
-            origin="top_left",
             visible=False,
         )
     return models | pictures | {"tokens": tokens, "mapper": mapper}

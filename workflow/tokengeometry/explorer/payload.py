@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokengeometry.explorer import backdrop, encoding, influences, quantities, sprite
+from tokengeometry.explorer import encoding, influences, quantities, sprite
 from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.tables import TOGETHER, spectra_of
 
@@ -63,7 +63,7 @@ class Payload:
     pool: np.ndarray
 
 
-def of_branch(tables, stores, model, labels, fit, thumbnails=0):
+def of_branch(tables, stores, model, labels, fit, behind, thumbnails=0):
     """Gather what a page shows.
 
     Parameters
@@ -76,6 +76,8 @@ def of_branch(tables, stores, model, labels, fit, thumbnails=0):
         What the statistics of `tables.statistics` are called.
     fit : dict
         The configuration's `fit`.
+    behind : dict of str to array
+        As of `tokengeometry.explorer.backdrop.pictures`.
     thumbnails : int
         How many images a token and a layer get, half of which raise α.
 
@@ -114,9 +116,8 @@ def of_branch(tables, stores, model, labels, fit, thumbnails=0):
         "fit": dict(fit),
         "samples": int(stores.spectra[layers[0]].attributes["samples"]),
     }
-    behind, said = _behind(stores.spectra, model)
     images, pool, why = _images(stores, layers, fit, thumbnails)
-    about |= {"behind": said, "images": why}
+    about |= {"images": why}
     return Payload(about, arrays | behind | images, pool)
 
 
@@ -152,15 +153,6 @@ def _spectra(stores, layers):
         for name, values in encoded.items():
             found.setdefault(f"spectra_{name}", []).append(values.ravel())
     return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
-def _behind(stores, model):
-    """The pictures behind the grid, and what is said of them."""
-    if 0 not in stores:
-        return {}, {"why": "The study does not analyse layer 0, which has the images' mean and standard deviation."}
-    spread, largest = backdrop.spread_image(stores[0]["eigenvalues"][:], model)
-    pictures = {"mean_image": backdrop.mean_image(stores[0]["mean"][:], model), "spread_image": spread}
-    return pictures, {"why": "", "largest_spread": largest}
 
 
 def _images(stores, layers, fit, thumbnails):

@@ -38,10 +38,10 @@ LIGHT_PROCESS_BYTES = 5 * 2**25
 NUMPY_PROCESS_BYTES = 3 * 2**25
 # That of figures, with umap, which compiles when it runs first.
 CLUSTERS_BYTES = 31 * 2**24
-# That of figures, with bokeh.
-BOKEH_BYTES = 7 * 2**25
 # Tokens whose images' scores a page's job has in memory at a time.
 EXPLORED_TOKENS = 64
+# And images of a batch that it reads.
+EXPLORED_IMAGES = 8
 # Of an image that a thread decodes: five megapixels and their copy.
 IMAGE_BYTES = 2**25
 
@@ -407,10 +407,13 @@ def errors(samples, tokens, features):
 
 
 def explored(study, model, job):
-    """Of a branch's page: what goes into it, as arrays and as text; with thumbnails the images' scores of some tokens.
+    """Of a branch's page: its images, a few at a time; then what goes into it, as arrays and as text.
 
-    Those need torch, with which images are read.
+    With thumbnails, the images' scores of some tokens besides.
     """
+    values = model["in_chans"] * math.prod(model["image_size"])
+    # A batch in float64 twice; the sums, and what is made of them.
+    reading = _loading_bytes(EXPLORED_IMAGES, values, 1, 4) + 6 * 8 * values
     layers, images = claimed(study, job, job["split"])
     tokens, features = layer_shape(model, 1)
     features = max(features, layer_shape(model, 0)[1])
@@ -418,7 +421,7 @@ def explored(study, model, job):
     layer = 8 * (8 * tokens * features + 4 * tokens**2)
     shown = study.config["explorer"]["thumbnails"] > 0
     scores = EXPLORED_TOKENS * images * 10 * len(rank_bands(features)) if shown else 0
-    return Cost((PROCESS_BYTES if shown else BOKEH_BYTES) + int(4 * numbers + layer + scores))
+    return Cost(PROCESS_BYTES + max(reading, int(4 * numbers + layer + scores)))
 
 
 def claimed(study, job, split):
