@@ -1,6 +1,8 @@
 """Snakemake's report of the small study, in a browser without a network: all figures and tables, with captions."""
 
 import base64
+import hashlib
+import json
 import re
 import zipfile
 from collections import Counter
@@ -13,8 +15,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 from small_study import OFFLINE, REPOSITORY
 
-PAPER, FURTHER, TABLES, EXPLORER = "Figures of the paper", "Further figures", "Tables", "Explorer"
+PAPER, FURTHER, TABLES, EXPLORER, RUN = "Figures of the paper", "Further figures", "Tables", "Explorer", "Run"
 BRANCH = "tiny, pictures, test"
+# What the study is of.
+MADE_OF = ["tiny", "pictures, test"]
 ENTRIES = "nav a, nav li"
 
 
@@ -37,11 +41,20 @@ def report(request, reports, browser):
 
 
 def on_disk(finished):
-    """The study's figures and tables, as the report names them."""
+    """The study's figures, tables and pages, its model and its split, as the report names them."""
     figures = [*finished.path().rglob("figures/*.png")]
     tables = [*finished.path().rglob("*.csv")]
     pages = [page for page in finished.path("explorer").glob("*.html") if page.stem != "index"]
-    return Counter(str(file.relative_to(finished.directory)) for file in figures + tables + pages)
+    run = [finished.path("models", "tiny", "model.json"), finished.path("data", "pictures", "splits", "test.json")]
+    return Counter(str(file.relative_to(finished.directory)) for file in figures + tables + pages + run)
+
+
+def labels_of(path):
+    """Of what a file is, beside its title."""
+    if path.endswith("model.json"):
+        return {"model": "tiny"}
+    branch = {"data set": "pictures", "model": "tiny", "split": "test"} if re.search("[/.]test[/.]", path) else {}
+    return {label: branch[label] for label in branch if label != "model" or "splits/" not in path}
 
 
 def click(browser, text):
@@ -73,6 +86,7 @@ def title(row):
         ("figures", "pictures", "figures"),
         ("tables", "reported", "tables"),
         ("explorer", "reported", "explorer"),
+        ("fetch", "reported", "run"),
     ],
 )
 def test_every_figure_and_table_of_the_rules_has_a_caption_and_no_caption_is_left_over(rules, call, folder):
@@ -87,7 +101,7 @@ def test_every_figure_and_table_of_the_rules_has_a_caption_and_no_caption_is_lef
 
 
 def test_a_person_finds_every_figure_and_table_once(finished, report, browser):
-    places = {PAPER: [BRANCH, "All branches"], FURTHER: [None], TABLES: [None], EXPLORER: [None]}
+    places = {PAPER: [BRANCH, "All branches"], FURTHER: [None], TABLES: [None], EXPLORER: [None], RUN: MADE_OF}
     found = {
         (category, place): [title(row) for row in rows(browser, category, place)]
         for category, its in places.items()
@@ -98,6 +112,7 @@ def test_a_person_finds_every_figure_and_table_once(finished, report, browser):
     assert sum(counts.values()) == sum(on_disk(finished).values())
     assert counts[TABLES, None] == len(list(finished.branch.glob("*.csv")))
     assert counts[EXPLORER, None] == 1
+    assert [found[RUN, place] for place in MADE_OF] == [["Model and weights"], ["Split and its images"]]
     assert counts[PAPER, "All branches"] == len(list(finished.path("figures").glob("*.png"))) == 1
     listed = [
         path
@@ -145,12 +160,28 @@ def test_every_caption_says_what_how_and_how_to_read(report, browser):
             "How it was computed.",
             "How to read it.",
         ], path
-        branch = {"data set": "pictures", "model": "tiny", "split": "test"} if re.search("[/.]test[/.]", path) else {}
-        assert {label: value for label, value in result["labels"].items() if label != "result"} == branch
+        found = {label: value for label, value in result["labels"].items() if label != "result"}
+        assert found == labels_of(path)
     for table in ("rankme.csv", "figures/rankme_maps.png"):
         caption = results[f"results/tiny/pictures/test/{table}"]["caption"]
         assert "how many directions a representation spreads over" in caption
         assert "Garrido, Balestriero, Najman" in caption
+
+
+def test_the_run_has_its_weights_checksum_and_its_number_of_images(finished, report, browser):
+    model, split = (
+        next(result for path, result in browser.execute_script("return results").items() if path.endswith(name))
+        for name in ("model.json", "test.json")
+    )
+    held = (
+        base64.b64decode(model["data_uri"].split("base64,")[1])
+        if "base64," in model["data_uri"]
+        else (report.parent / model["data_uri"]).read_bytes()
+    )
+    weights = finished.path("models", "tiny", "weights.safetensors").read_bytes()
+    assert json.loads(held)["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert "The study measures 24 of them." in " ".join(split["caption"].split())
+    assert "with the seed 3." in " ".join(split["caption"].split())
 
 
 def test_figures_have_the_papers_numbers(report, browser):

@@ -8,7 +8,9 @@ rule fetch:
 rule model:
     output:
         weights="results/models/{model}/weights.safetensors",
-        description="results/models/{model}/model.json",
+        description=reported(
+            "results/models/{model}/model.json", RUN, "Model and weights"
+        ),
     log:
         "results/logs/model/{model}.log",
     benchmark:
@@ -33,7 +35,12 @@ rule model:
 
 rule dataset:
     output:
-        description="results/data/{dataset}/splits/{split}.json",
+        description=reported(
+            "results/data/{dataset}/splits/{split}.json",
+            RUN,
+            "Split and its images",
+            caption="split",
+        ),
     log:
         "results/logs/dataset/{dataset}/{split}.log",
     benchmark:
@@ -49,5 +56,6 @@ rule dataset:
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
         arguments=split_arguments,
         white=split_white,
+        told=told_of_split,
     script:
         "../scripts/dataset.py"

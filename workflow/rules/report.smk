@@ -3,10 +3,11 @@ from tokengeometry.operations import captions
 
 BRANCH, PAIR, STUDY = "{model}/{dataset}/{split}/", "{model}/{dataset}/", ""
 # The report's categories. It sorts them by name.
-EXPLORER, PAPER, FURTHER, TABLES = (
+EXPLORER, PAPER, FURTHER, RUN, TABLES = (
     "Explorer",
     "Figures of the paper",
     "Further figures",
+    "Run",
     "Tables",
 )
 
@@ -28,7 +29,9 @@ def reported(path, category, title, caption=None):
         # One label at most may differ among results of a branch; of two Snakemake's report makes a switch.
         return {"result": title.format(name=name), **of}
 
-    folder = {TABLES: "tables", EXPLORER: "explorer"}.get(category, "figures")
+    folder = {TABLES: "tables", EXPLORER: "explorer", RUN: "run"}.get(
+        category, "figures"
+    )
     caption = caption or Path(path).stem.replace("{statistic}", "statistic")
     return report(
         path,
@@ -45,3 +48,11 @@ def told(wildcards, output):
     Snakemake keeps no record of a parameter that takes the output, so this one makes nothing again.
     """
     return captions.of_statistic(study.statistics[wildcards.statistic])
+
+
+def told_of_split(wildcards, output):
+    """What the caption of a split says of the study's images; makes nothing again, as `told`."""
+    return {
+        "samples": study.samples(wildcards.dataset, wildcards.split),
+        "seed": config["seed"],
+    }
