@@ -91,6 +91,49 @@ def test_a_line_a_stage_says_how_many_of_how_many_and_what_runs_now(bars, clock)
     assert every.endswith("0:01:10 so far, about 0:03:12 to go")
 
 
+def test_groups_of_jobs_count_job_by_job_and_what_was_repeated_has_not_failed(bars, clock):
+    """What Snakemake's log says of two chains of a part, a job of Slurm each; one is killed and repeated."""
+    chains = [{1: "pixels", 5: "layer", 7: "layer"}, {4: "pixels", 6: "layer", 8: "layer"}]
+    say(bars, event="run_info", stats={"pixels": 4, "layer": 8, "activations": 1, "total": 13})
+
+    def submit(chain):
+        say(bars, "Group job chain (jobs in lexicogr. order):", event="group_info", group_id="chain", jobs=frozenset())
+        for job in sorted(chain, key=chain.get):
+            begin(bars, job, chain[job], part=str(min(chain)))
+
+    def shown():
+        found = [re.match(r"(\S+(?: jobs)?) +(\d+) of (\d+)", line).groups() for line in lines(bars)]
+        return {name: (int(done), int(total)) for name, done, total in found}
+
+    say(bars, "Execute 2 jobs...", event="job_started", jobs=["6f1677d5", "4221a592"])
+    for chain in chains:
+        submit(chain)
+    assert shown() == {"pixels": (0, 4), "layer": (0, 8), "activations": (0, 1), "all jobs": (0, 13)}
+    clock[0] += 10
+    say(
+        bars,
+        "Error in group chain",
+        logging.ERROR,
+        event="group_error",
+        groupid="chain",
+        aux_logs=[],
+        job_error_info=[],
+    )
+    for job in (7, 5, 1):
+        say(bars, "Error in rule", logging.ERROR, event="job_error", jobid=job)
+    assert [line.endswith("failed") for line in lines(bars)] == [True, True, False, False]
+    submit(chains[0])
+    clock[0] += 50
+    for job in chains[1]:
+        say(bars, event="job_finished", job_id=job)
+    assert not any(line.endswith("failed") for line in lines(bars))
+    for job in chains[0]:
+        say(bars, event="job_finished", job_id=job)
+    assert shown() == {"pixels": (2, 4), "layer": (4, 8), "activations": (0, 1), "all jobs": (6, 13)}
+    # Half of the links are done after a minute; two chains go on side by side, of 60 and 50 seconds.
+    assert bars.progress.expected(clock[0]) == pytest.approx(60, rel=0.2)
+
+
 def test_a_low_terminal_shows_what_runs_and_has_failed_before_all(bars, monkeypatch):
     bars.console = Console(file=bars.own.stream, height=5)
     rules = [f"rule_{number}" for number in range(9)]

@@ -43,14 +43,15 @@ class Stage:
     running : dict of int to (dict of str to str, float)
         By the job's number: its wildcards, and when it began.
     seconds : list of float
-    failed : bool
+    failed : set of int
+        Jobs that have failed and did not begin again.
     """
 
     total: int
     done: int = 0
     running: dict = field(default_factory=dict)
     seconds: list = field(default_factory=list)
-    failed: bool = False
+    failed: set = field(default_factory=set)
 
 
 class Progress:
@@ -80,9 +81,14 @@ class Progress:
         return sum(stage.total for stage in self.stages.values())
 
     def begin(self, job, rule, wildcards, now):
-        """A job begins, perhaps not for the first time."""
+        """A job begins, perhaps not for the first time.
+
+        All jobs of a group begin at once and end at once: each takes the group's time, and all run side by side.
+        """
         self._rules[job] = rule
-        self.stages.setdefault(rule, Stage(1)).running[job] = (wildcards, now)
+        stage = self.stages.setdefault(rule, Stage(1))
+        stage.running[job] = (wildcards, now)
+        stage.failed.discard(job)
 
     def end(self, job, now):
         """A job is done."""
@@ -95,7 +101,7 @@ class Progress:
         """A job has failed; it may begin again."""
         stage = self._stage(job)
         stage.running.pop(job, None)
-        stage.failed = True
+        stage.failed.add(job)
 
     def _stage(self, job):
         # Of a job that was never said to begin, nothing is known.
