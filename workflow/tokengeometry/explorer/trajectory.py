@@ -51,5 +51,5 @@ def trajectory(layers):
     found.y_range.renderers = [line, band, interval, *ends]
     legend = Legend(items=[LegendItem(label={"field": "words"}, renderers=[its]) for its in (line, band)], ncols=2)
     found.add_layout(legend, "below")
-    small_legend(legend, spacing=1)
+    small_legend(legend, spacing=6)
     return {"trajectory": found, "bands": bands, "curves": curves, "points": points, "here": here}
