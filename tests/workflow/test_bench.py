@@ -11,11 +11,12 @@ import pytest
 import yaml
 from small_study import REPOSITORY, SMALL, write_pictures
 from tokengeometry.errors import StudyError
+from tokengeometry.storage import zarr_store
 
 sys.path.insert(0, str(REPOSITORY))
 
 from bench import __main__ as bench
-from bench import naive, process, report, workflow
+from bench import gpu, naive, process, report, workflow
 from bench.report import Measurement, Measurements
 
 SECONDS = {
@@ -249,3 +250,17 @@ def test_benchmark_of_a_tiny_study(tmp_path, monkeypatch):
     assert its["tokens"] == 15
     assert its["largest"] < 1e-4
     assert str(tmp_path) not in (folder / "bench.md").read_text() + json.dumps(found)
+
+
+@pytest.mark.slow
+def test_what_is_measured_on_a_gpu_is_measured_on_a_cpu_too(tmp_path, capsys):
+    arguments = "--architecture vit_tiny_patch16_224 --image-size 32 --samples 24 --device cpu --threads 1"
+    gpu.main([str(tmp_path / "gpu"), *arguments.split(), "--precisions", "float32", "--folds", "2"])
+    about, *found = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
+    assert about["device"] == "cpu"
+    assert {its["what"] for its in found} > {"bare forward pass", "direct mode, float32", "eigensystems"}
+    assert all(its["seconds"] >= 0 for its in found)
+    last = zarr_store.open_store(tmp_path / "gpu" / "moments" / "layer_12.zarr")
+    assert last["norms"].shape == (24, 5)
+    with pytest.raises(SystemExit, match="error: .*exists"):
+        gpu.main([str(tmp_path / "gpu")])
