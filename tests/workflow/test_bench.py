@@ -255,7 +255,7 @@ def test_benchmark_of_a_tiny_study(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_what_is_measured_on_a_gpu_is_measured_on_a_cpu_too(tmp_path, capsys):
     arguments = "--architecture vit_tiny_patch16_224 --image-size 32 --samples 24 --device cpu --threads 1"
-    gpu.main([str(tmp_path / "gpu"), *arguments.split(), "--precisions", "float32", "--folds", "2"])
+    gpu.main([str(tmp_path / "gpu"), *arguments.split(), "--precisions", "float32"])
     about, *found = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
     assert about["device"] == "cpu"
     assert {its["what"] for its in found} > {"bare forward pass", "direct mode, float32", "eigensystems"}
