@@ -114,3 +114,15 @@ def shown():
 def all_cores(wildcards):
     """Nothing else is to run beside what is timed."""
     return workflow.global_resources["_cores"].value or 8
+
+
+def reduced_branch(wildcards):
+    """What a figure is of: as `branches_shown`, with the number of images that are reduced."""
+    return [
+        (
+            wildcards.model,
+            wildcards.dataset,
+            wildcards.split,
+            reduced_images(wildcards),
+        )
+    ]

@@ -214,6 +214,6 @@ rule reduction_figures:
         code=code("reduction_figures.py"),
         policies=shown(),
         budget=int(SHOWN_BUDGET) / 100,
-        branches=branches_shown(),
+        branches=reduced_branch,
     script:
         "../scripts/reduction_figures.py"
