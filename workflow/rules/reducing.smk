@@ -72,6 +72,14 @@ def if_tuned(path):
     return lambda wildcards: path if tuned(wildcards) else []
 
 
+def only_if_tuned(resources):
+    """These resources, without a GPU for a schedule that no images go through the model for."""
+    gpu = resources["gpu"]
+    return resources | {
+        "gpu": lambda wildcards: gpu(wildcards) * bool(tuned(wildcards))
+    }
+
+
 def code_of_policy(script):
     """What a script and the policy of the wildcards do."""
 
@@ -97,6 +105,23 @@ def of_budgets(path):
     return lambda wildcards: [
         path.format(**dict(wildcards, policy=policy, budget=budget))
         for policy, budget in BUDGETS
+    ]
+
+
+def its_budgets(wildcards):
+    return [budget for policy, budget in BUDGETS if policy == wildcards.policy]
+
+
+def of_its_budgets(path):
+    return lambda wildcards: [
+        path.format(**dict(wildcards, budget=budget))
+        for budget in its_budgets(wildcards)
+    ]
+
+
+def of_policies(path):
+    return lambda wildcards: [
+        path.format(**dict(wildcards, policy=policy)) for policy in dict(BUDGETS)
     ]
 
 
