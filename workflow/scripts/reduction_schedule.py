@@ -34,7 +34,7 @@ with log_to(snakemake.log[0]):
     if params.tuning:
         split = splits.open_described(inputs.dataset, params.dataset_class, params.arguments, params.white)
         images = splits.others(len(split), params.samples, params.tuning["images"], params.seed)
-        device = devices.prepare(compute["device"], snakemake.threads)
+        device = devices.prepare_shared(compute["device"], snakemake.threads)
         network = forward.load_network(model, inputs.weights, device=device)
         batches = splits.batches(
             split, images, model, batch_size=compute["batch_size"], workers=snakemake.threads, **params.images
