@@ -120,7 +120,10 @@ def test_alpha_of_a_constant_is_empty():
 def test_intervals_are_those_of_a_mean_and_of_a_share():
     values = np.random.default_rng(0).normal(size=400)
     expected = stats.t.interval(0.95, 399, values.mean(), stats.sem(values))
-    assert scores.interval(values)[1:] == pytest.approx(expected, abs=2e-3)
+    assert scores.interval(values)[1:] == pytest.approx(expected, abs=0.015)
+    skewed = np.r_[np.ones(40), 0.5]
+    assert scores.interval(skewed)[2] <= 1
+    assert np.isnan(scores.interval(np.full(9, np.nan))).all()
     share = np.arange(400) < 392
     mean, low, high = scores.interval(share)
     assert (mean, low < mean < high < 1) == (0.98, True)
@@ -147,6 +150,16 @@ def test_tables_pair_the_images(written):
     assert compared.policy.unique().tolist() == ["tome-alpha"]
     assert compared.verdict[["cosine_cls", "error_cls", "knn_cls"]].tolist() == ["better", "worse", "not told apart"]
     assert compared.high["cosine_cls"] - compared.low["cosine_cls"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_file_of_schedules_has_that_from_alpha_first():
+    runs = [("tome", "050"), ("tome", "080"), ("tome-alpha", "080"), ("tome-alpha", "050"), ("grid", "050")]
+    its = {run: {"r": [index], "share": 0.5} for index, run in enumerate(runs)}
+    found = table.schedule_file(its, {"architecture": "vit", "image_size": [8, 8]})
+    assert (found["policy"], found["schedule"], found["r"]) == ("tome", "alpha", {"0.8": [2], "0.5": [3]})
+    assert found["others"] == {"tome": {"0.5": [0], "0.8": [1]}, "tome-alpha": found["r"]}
+    alone = table.schedule_file({("grid", "050"): its["grid", "050"]}, {"architecture": "vit", "image_size": [8, 8]})
+    assert (alone["policy"], alone["schedule"], alone["r"]) == ("grid", "constant", {"0.5": [4]})
 
 
 def test_scores_survive_the_file(written, tmp_path):

@@ -72,6 +72,14 @@ def if_tuned(path):
     return lambda wildcards: path if tuned(wildcards) else []
 
 
+def only_if_tuned(resources):
+    """These resources, without a GPU for a schedule that no images go through the model for."""
+    gpu = resources["gpu"]
+    return resources | {
+        "gpu": lambda wildcards: gpu(wildcards) * bool(tuned(wildcards))
+    }
+
+
 def code_of_policy(script):
     """What a script and the policy of the wildcards do."""
 
@@ -100,6 +108,23 @@ def of_budgets(path):
     ]
 
 
+def its_budgets(wildcards):
+    return [budget for policy, budget in BUDGETS if policy == wildcards.policy]
+
+
+def of_its_budgets(path):
+    return lambda wildcards: [
+        path.format(**dict(wildcards, budget=budget))
+        for budget in its_budgets(wildcards)
+    ]
+
+
+def of_policies(path):
+    return lambda wildcards: [
+        path.format(**dict(wildcards, policy=policy)) for policy in dict(BUDGETS)
+    ]
+
+
 def shown():
     """The policies whose places are shown: the first few that differ in how they choose tokens."""
     modules = {}
@@ -114,3 +139,15 @@ def shown():
 def all_cores(wildcards):
     """Nothing else is to run beside what is timed."""
     return workflow.global_resources["_cores"].value or 8
+
+
+def reduced_branch(wildcards):
+    """What a figure is of: as `branches_shown`, with the number of images that are reduced."""
+    return [
+        (
+            wildcards.model,
+            wildcards.dataset,
+            wildcards.split,
+            reduced_images(wildcards),
+        )
+    ]

@@ -55,7 +55,7 @@ rule reduction_schedule:
         "../../envs/environment.yaml"
     threads: threads_of("reduction_schedule")
     resources:
-        **ask("reduction_schedule"),
+        **only_if_tuned(ask("reduction_schedule")),
     params:
         code=code("reduction_schedule.py"),
         dataset_class=lambda wildcards: config["datasets"][wildcards.dataset]["class"],
@@ -131,19 +131,20 @@ rule reduction_scores:
         "../scripts/reduction_scores.py"
 
 
+# All budgets of a policy in one job, which has the machine to itself.
 rule reduction_speed:
     input:
         model=rules.model.output.description,
         weights=rules.model.output.weights,
-        schedule=rules.reduction_schedule.output.schedule,
+        schedules=of_its_budgets(rules.reduction_schedule.output.schedule),
         alpha=geometry("alpha", lambda policy: policy.needs),
         correlation=geometry("correlation", lambda policy: policy.needs),
     output:
-        speed=f"{REDUCED}speed/{{policy}}.{{budget}}.json",
+        speed=f"{REDUCED}speed/{{policy}}.json",
     log:
-        "<results>/logs/reduction_speed/{model}/{dataset}/{split}/{policy}.{budget}.log",
+        "<results>/logs/reduction_speed/{model}/{dataset}/{split}/{policy}.log",
     benchmark:
-        "<results>/benchmarks/reduction_speed/{model}.{dataset}.{split}.{policy}.{budget}.tsv"
+        "<results>/benchmarks/reduction_speed/{model}.{dataset}.{split}.{policy}.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: all_cores
@@ -152,6 +153,7 @@ rule reduction_speed:
     params:
         code=code_of_policy("reduction_speed.py"),
         speed=in_order(REDUCTION["speed"]),
+        budgets=its_budgets,
     script:
         "../scripts/reduction_speed.py"
 
@@ -160,7 +162,7 @@ rule reduction_table:
     input:
         scores=of_runs(rules.reduction_scores.output.table),
         stores=of_runs(rules.reduction_tokens.output.store),
-        speeds=of_budgets(rules.reduction_speed.output.speed),
+        speeds=of_policies(rules.reduction_speed.output.speed),
         schedules=of_budgets(rules.reduction_schedule.output.schedule),
         model=rules.model.output.description,
     output:
@@ -214,6 +216,6 @@ rule reduction_figures:
         code=code("reduction_figures.py"),
         policies=shown(),
         budget=int(SHOWN_BUDGET) / 100,
-        branches=branches_shown(),
+        branches=reduced_branch,
     script:
         "../scripts/reduction_figures.py"

@@ -34,15 +34,15 @@ with log_to(snakemake.log[0]):
     if params.tuning:
         split = splits.open_described(inputs.dataset, params.dataset_class, params.arguments, params.white)
         images = splits.others(len(split), params.samples, params.tuning["images"], params.seed)
-        device = devices.prepare(compute["device"], snakemake.threads)
+        device = devices.prepare_shared(compute["device"], snakemake.threads)
         network = forward.load_network(model, inputs.weights, device=device)
         batches = splits.batches(
             split, images, model, batch_size=compute["batch_size"], workers=snakemake.threads, **params.images
         )
         pieces = list(forward.pieces(batches, network))
         with torch.inference_mode():
-            whole = [network.forward_features(piece).float() for piece in pieces]
-        score = forward.mean_cosine(network, pieces, whole)
+            tokens = [network.forward_features(piece).float() for piece in pieces]
+        score = forward.mean_cosine(network, pieces, tokens)
         if schedule == "searched":
             tuned = tuning.search(score, solve, blocks.depth, params.tuning["steps"], params.seed)
         else:

@@ -22,7 +22,11 @@ with log_to(snakemake.log[0]):
     stores = map(zarr_store.open_store, inputs.stores)
     facts = {run: {"flops": store.attributes["flops"]} for run, store in zip(runs, stores, strict=True)}
     budgets = [tuple(its) for its in params.budgets]
-    speeds = {its: json.loads(Path(path).read_text()) for its, path in zip(budgets, inputs.speeds, strict=True)}
+    speeds = {
+        (policy, budget): its
+        for policy, path in zip(dict(budgets), inputs.speeds, strict=True)
+        for budget, its in json.loads(Path(path).read_text()).items()
+    }
     found = {its: json.loads(Path(path).read_text()) for its, path in zip(budgets, inputs.schedules, strict=True)}
     write(output.table, table.reduction_table(images, facts, speeds))
     write(output.comparison, table.comparison_table(images))

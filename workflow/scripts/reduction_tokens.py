@@ -23,7 +23,7 @@ with log_to(snakemake.log[0]):
     model = json.loads(Path(inputs.model).read_text())
     split = splits.open_described(inputs.dataset, params.dataset_class, params.arguments, params.white)
     samples = splits.subset(len(split), params.samples, params.seed)
-    device = devices.prepare(compute["device"], snakemake.threads)
+    device = devices.prepare_shared(compute["device"], snakemake.threads)
     schedule = [0] * model["depth"]
     if inputs.schedule:
         schedule = json.loads(Path("".join(inputs.schedule)).read_text())["r"]

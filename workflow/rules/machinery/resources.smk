@@ -5,6 +5,7 @@ from tokengeometry.operations import gpu_locks, slurm
 from tokengeometry.operations.resources import (
     GPU_RULES,
     REDUCING,
+    SHARING,
     most_threads,
     request,
     threads_worth,
@@ -43,6 +44,11 @@ def gpus_of(name):
     return int(device == "cuda" or gpu_to_be_had())
 
 
+def gpus_asked(name):
+    """The GPUs that Snakemake counts: of those here, none for a job that shares one, since locks count such jobs."""
+    return 0 if name in SHARING and workflow.local_exec else gpus_of(name)
+
+
 @cache
 def description(name):
     """What is known of a model: before it is there, what its architecture says."""
@@ -63,7 +69,8 @@ def threads_of_one(name):
     """The most threads of a rule's jobs."""
     if config["compute"]["threads"] != "auto":
         return config["compute"]["threads"]
-    variable = "TOKENGEOMETRY_THREADS" + "_ALONE" * (name == "direct")
+    kind = "_ALONE" * (name == "direct") + "_SHARING" * (name in SHARING)
+    variable = "TOKENGEOMETRY_THREADS" + kind
     if workflow.is_main_process:
         cores = workflow.global_resources["_cores"].value or 1
         threads = most_threads(name, cores, gpu_limit()) if workflow.local_exec else 8
@@ -100,5 +107,5 @@ def ask(name):
         mem_mb=ask_for("memory_mb"),
         disk_mb=ask_for("disk_mb"),
         runtime=ask_for("minutes"),
-        gpu=lambda wildcards: gpus_of(name),
+        gpu=lambda wildcards: gpus_asked(name),
     )

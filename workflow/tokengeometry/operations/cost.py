@@ -471,7 +471,8 @@ def reduction(rule, model, study, job, gpu=False):
         case "reduction_speed":
             batch = section["speed"]["batch_size"]
             passes = 2 * section["speed"]["repeats"] + 2
-            return Cost(_link_memory(batch, *shape), (), int(passes * (1 + share) * batch * image))
+            both = sum(1 + budget for budget in section["budgets"])
+            return Cost(_link_memory(batch, *shape), (), int(passes * both * batch * image))
         case "reduction_schedule":
             tuning = section["tuning"]
             tuned = {"searched": tuning["steps"] + 2 + len(RATES), "exponential": len(RATES)}

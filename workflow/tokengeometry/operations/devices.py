@@ -5,6 +5,9 @@ import os
 from tokengeometry.errors import StudyError
 from tokengeometry.operations import gpu_locks
 
+# Of a GPU's memory, for each of the jobs that share it.
+SHARE_BYTES = 10 * 2**30
+
 
 def prepare(device, threads):
     """Set the number of threads and exact float32 products, and choose the device.
@@ -43,6 +46,18 @@ def prepare(device, threads):
         return torch.device(device)
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     return torch.device("cuda", gpu_locks.claim(names))
+
+
+def prepare_shared(device, threads):
+    """As `prepare`, for a small job: at most `SHARE_BYTES` of a GPU, which others of that kind use at the same time."""
+    import torch
+
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        gpus = list(map(torch.cuda.get_device_properties, range(torch.cuda.device_count())))
+        places = [max(1, gpu.total_memory // SHARE_BYTES) for gpu in gpus]
+        gpu_locks.share([str(gpu.uuid) for gpu in gpus], places)
+    # A second claim is the same GPU.
+    return prepare(device, threads)
 
 
 def for_sums(device, threads, gpu):

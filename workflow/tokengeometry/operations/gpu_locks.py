@@ -1,4 +1,4 @@
-"""GPUs shared out among jobs: how many there are, and one job on each at a time.
+"""GPUs shared out among jobs: how many there are, and one job on each at a time, or some small ones.
 
 Light on purpose: the workflow counts GPUs before it has planned anything.
 """
@@ -72,3 +72,59 @@ def claim(names, folder=None, *, pause=0.5):
             print(f"waiting for a GPU: other jobs are on {', '.join(names)}")
             said = True
         time.sleep(pause)
+
+
+def share(names, places, folder=None, *, pause=0.5):
+    """A place on one of these GPUs, beside other jobs that share it; otherwise as `claim`.
+
+    A job that claims a GPU waits until none shares it. Nothing is held while something is waited for.
+
+    Parameters
+    ----------
+    names : sequence of str
+    places : sequence of int
+        How many jobs each GPU has room for.
+    folder, pause
+        As of `claim`.
+
+    Returns
+    -------
+    int
+    """
+    from filelock import FileLock, Timeout
+
+    folder = _folder(folder)
+    if held := [index for index, name in enumerate(names) if name in _held]:
+        return held[0]
+    said = False
+    while True:
+        # Evenly over the GPUs.
+        for place in range(max(places)):
+            for index, name in enumerate(names):
+                if place >= places[index]:
+                    continue
+                with contextlib.suppress(Timeout, BlockingIOError):
+                    # A place is this process's before it keeps others from the whole.
+                    lock = FileLock(folder / f"{name}.{place}.lock", timeout=0)
+                    lock.acquire()
+                    _held[name] = lock, _with_others(folder / f"{name}.lock")
+                    return index
+        if not said:
+            print(f"waiting for a place on a GPU: other jobs are on {', '.join(names)}")
+            said = True
+        time.sleep(pause)
+
+
+def _folder(folder):
+    folder = Path(folder or Path(tempfile.gettempdir()) / f"tokengeometry-gpus-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _with_others(path):
+    """The file, locked so that others can lock it so too, and none can lock it alone."""
+    import fcntl
+
+    file = path.open("a")
+    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return file

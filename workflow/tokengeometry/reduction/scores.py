@@ -13,10 +13,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tokengeometry.geometry.statistics.power_law import fit_power_law
-from tokengeometry.geometry.uncertainty.fits import INTERVAL, coefficients
+from tokengeometry.geometry.uncertainty.fits import coefficients
 
 # Scores that are right or wrong.
 SHARES = ("knn_cls", "knn_mean", "probe_cls", "probe_mean")
+DRAWS = 1000  # of the bootstrap
 # Of the weights of nearest neighbours, exp(cosine / temperature), as is usual for self-supervised models.
 TEMPERATURE = 0.07
 
@@ -127,15 +128,20 @@ def interval(values):
     Parameters
     ----------
     values : array, (sample,)
-        Numbers; or bool, whose interval is Wilson's.
+        Numbers, whose interval is the bootstrap's, by percentiles; or bool, whose interval is Wilson's.
 
     Returns
     -------
     mean, low, high : float
     """
     values = np.asarray(values)
+    mean = float(values.mean())
     if values.dtype == bool:
         its = stats.binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
-        return float(values.mean()), its.low, its.high
-    half = INTERVAL * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+        return mean, its.low, its.high
+    if not np.isfinite(mean):
+        return mean, np.nan, np.nan
+    # Scores near their bound are skewed: a normal interval would pass it.
+    drawn = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
+    low, high = np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))
+    return mean, float(low), float(high)

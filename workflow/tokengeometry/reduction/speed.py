@@ -1,6 +1,7 @@
 """How fast a reduced model is, and what memory it takes, beside the same model with all its tokens."""
 
 import contextlib
+import math
 import re
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from scipy import stats
 from tokengeometry.reduction.patching import reduce
 
 PRECISIONS = ("float32", "bfloat16")
+# What is timed on a GPU, in passes of a few milliseconds each.
+GPU_SECONDS = 0.2
 
 
 def has_bfloat16(device):
@@ -43,7 +46,8 @@ def compare(network, images, schedule, *, repeats, **reduction):
         A batch on the model's device, in its precision.
     schedule : sequence of int
     repeats : int
-        How many times each is timed, each time after a pass that is not.
+        How many times each is timed, each time after a pass that is not: one pass, or on a GPU as many as take
+        `GPU_SECONDS`.
     **reduction
         Of `tokengeometry.reduction.patching.reduce`.
 
@@ -55,14 +59,16 @@ def compare(network, images, schedule, *, repeats, **reduction):
         Student's t. memory and whole_memory: the most bytes beside what was there before; NaN where unknown.
     """
 
-    def timed(model):
+    def timed(model, passes):
+        """Seconds of a pass."""
         with model:
             network.forward_features(images)
             _wait(images.device)
             start = time.perf_counter()
-            network.forward_features(images)
+            for _ in range(passes):
+                network.forward_features(images)
             _wait(images.device)
-            return time.perf_counter() - start
+            return (time.perf_counter() - start) / passes
 
     def models():
         return reduce(network, schedule, **reduction), contextlib.nullcontext()
@@ -75,7 +81,10 @@ def compare(network, images, schedule, *, repeats, **reduction):
         for model in models():
             with model:
                 memories.append(_peak(lambda: network.forward_features(images), images.device) - base)
-        seconds = np.array([list(map(timed, models())) for _ in range(repeats)])
+        passes = 1
+        if images.device.type == "cuda":
+            passes = max(1, math.ceil(GPU_SECONDS / timed(contextlib.nullcontext(), 1)))
+        seconds = np.array([[timed(model, passes) for model in models()] for _ in range(repeats)])
     ratios = np.log(seconds[:, 1] / seconds[:, 0])
     half = stats.t.ppf(0.975, repeats - 1) * ratios.std(ddof=1) / np.sqrt(repeats) if repeats > 1 else np.nan
     rates = len(images) / np.median(seconds, axis=0)

@@ -54,7 +54,9 @@ def reduction_table(images, facts, speeds):
         for name in scores.columns.drop("sample"):
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), interval(scores[name].to_numpy()), strict=True))
         rows.append(row)
-    return pd.DataFrame(rows)
+    # The first row, which has no speed, has not all columns.
+    columns = [name for row in rows[1:] for name in row]
+    return pd.DataFrame(rows, columns=list(dict.fromkeys(columns or rows[0])))
 
 
 def comparison_table(images):
@@ -139,14 +141,12 @@ def schedule_file(schedules, model):
     -------
     dict
         JSON-compatible. `r` and `share` by budget are of the schedule from α, or else of the first policy; `others` are
-        all of token merging's schedules, by name.
+        all schedules by name: of token merging, or, where there is none, of all policies.
     """
+    tome = {run: its for run, its in schedules.items() if policy_of(run[0]).module == "tome"}
     of = {}
-    for (policy, budget), its in schedules.items():
-        if policy_of(policy).module == "tome":
-            of.setdefault(policy, {})[f"{int(budget) / 100:g}"] = its
-    if not of:
-        of = {policy: {f"{int(budget) / 100:g}": its} for (policy, budget), its in schedules.items()}
+    for (policy, budget), its in (tome or schedules).items():
+        of.setdefault(policy, {})[f"{int(budget) / 100:g}"] = its
     named = "tome-alpha" if "tome-alpha" in of else next(iter(of))
     return {
         "architecture": model["architecture"],
