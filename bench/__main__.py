@@ -102,8 +102,8 @@ class Bench:
         memory = 4 * sum(values) + 12 * max(values)
         return disk + SPARE_BYTES, memory + SPARE_BYTES
 
-    def measure(self, samples, image_size, *, full, repeats):
-        """Measure one size: in full, so many times; or the four ways as wholes."""
+    def measure(self, samples, image_size, *, full, repeats, naive=True):
+        """Measure one size: in full, so many times; or the four ways as wholes. The naive way may be left out."""
         for repeat in range(repeats):
             self._forward("forward", samples, image_size)
             if full:
@@ -111,7 +111,7 @@ class Bench:
                 self._forward("forward_reduced", samples, image_size, REDUCED)
             alpha = self._stored(samples, image_size, full=full)
             self._direct(samples, image_size, full=full)
-            if repeat == 0:
+            if repeat == 0 and naive:
                 self._naive(samples, image_size, alpha)
 
     def _forward(self, what, samples, image_size, *arguments, environment=None):
@@ -139,6 +139,7 @@ class Bench:
                 self._look("stored", directory)
                 workflow.remove_analysis(directory / "results")
                 self._run("analysis", samples, image_size, directory, "--until", "spectra", "correlation_matrix")
+                self._run("uncertainty", samples, image_size, directory, "--until", "uncertainty")
                 self._run("rest", samples, image_size, directory)
                 workflow.configure(directory, workflow.with_another_fit(config))
                 self._run("fit", samples, image_size, directory)
@@ -242,12 +243,12 @@ def say(line):
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
-def check_room(bench, sizes):
-    """Raise StudyError, in one line, unless disk and memory suffice for every size."""
+def check_room(bench, sizes, *, naive=True):
+    """Raise StudyError, in one line, unless disk, and for the naive way memory, suffice for every size."""
     disk, memory = (max(needed) for needed in zip(*(bench.needs(*size) for size in sizes), strict=True))
     for what, needed, free in (
         ("disk", disk, shutil.disk_usage(bench.place).free),
-        ("memory", memory, psutil.virtual_memory().available),
+        ("memory", memory * naive, psutil.virtual_memory().available),
     ):
         if needed > free:
             raise StudyError(
@@ -277,6 +278,7 @@ def parse(arguments):
     )
     parser.add_argument("--image-size-samples", type=int, default=125, help="images at each of the image sizes")
     parser.add_argument("--repeats", type=int, default=1, help="of the size with the most images")
+    parser.add_argument("--without-naive", action="store_true", help="leave out the naive way, and its memory")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks"), help="folder of the report")
     parser.add_argument("--config", type=Path, default=workflow.REPOSITORY / "config.yaml", help="another study")
     parser.add_argument("--keep", action="store_true", help="keep the working directories")
@@ -287,6 +289,7 @@ def described(options):
     """The command with every setting that counts, and no path."""
     words = ["python -m bench", "--samples", *options.samples, "--image-sizes", *options.image_sizes]
     words += ["--image-size-samples", options.image_size_samples, "--repeats", options.repeats]
+    words += ["--without-naive"] * options.without_naive
     if options.config.resolve() != workflow.REPOSITORY / "config.yaml":
         words += ["--config", options.config.name]
     return " ".join(map(str, words))
@@ -320,10 +323,10 @@ def run(options, place):
     sizes += [(options.image_size_samples, size) for size in options.image_sizes]
     sizes = sorted(set(sizes))
     bench.fetch(max(samples for samples, _ in sizes), sorted({size for _, size in sizes}))
-    check_room(bench, sizes)
+    check_room(bench, sizes, naive=not options.without_naive)
     for samples, size in sizes:
         full = (samples, size) == (most, usual)
-        bench.measure(samples, size, full=full, repeats=options.repeats if full else 1)
+        bench.measure(samples, size, full=full, repeats=options.repeats if full else 1, naive=not options.without_naive)
     return about | bench.found()
 
 

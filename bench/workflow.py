@@ -81,7 +81,7 @@ def copy_fetched(fetched, directory, config):
 
 def remove_analysis(results):
     """Remove what is made from the activations, but for tables and figures."""
-    for kind in ("moments", "spectra", "correlations"):
+    for kind in ("moments", "spectra", "correlations", "uncertainty"):
         for folder in Path(results).glob(f"*/*/*/{kind}"):
             shutil.rmtree(folder)
 

@@ -16,7 +16,9 @@ from tokengeometry.reduction import flops
 from tokengeometry.tables import read
 
 # The small study has α of two of its twelve layers: no schedule from the geometry.
-TOME = SECTION | {"policies": ["tome"], "budgets": [0.5]}
+TOME = SECTION | {"policies": ["tome", "tome-exponential"], "budgets": [0.5]}
+# What runs for a policy at a budget.
+OF_A_RUN = {"schedule", "tokens", "scores", "speed", "table", "figures", "page"}
 # The page's parts have roots of their own.
 PARTS = """
 const within = (root) => Array.from(root.querySelectorAll("*"), (it) => it.shadowRoot).filter(Boolean)
@@ -33,7 +35,7 @@ def configured(workflow, section_, **changes):
 
 @pytest.fixture(scope="module")
 def reduced(finished, tmp_path_factory):
-    """The small study with one policy at one budget."""
+    """The small study with two schedules, one of them tuned, at one budget."""
     workflow = Workflow(finished.copy(tmp_path_factory.mktemp("reduced") / "study"), SMALL)
     configured(workflow, TOME).run("reduction")
     return workflow
@@ -41,8 +43,8 @@ def reduced(finished, tmp_path_factory):
 
 def test_the_tables_have_what_the_pages_explain(reduced):
     table, comparison = (read(reduced.branch / f"{name}.csv") for name in ("reduction", "reduction_comparison"))
-    assert table.policy.tolist() == ["none", "tome"]
-    assert table.share.tolist() == pytest.approx([1, 0.5], rel=0.02)
+    assert table.policy.tolist() == ["none", "tome", "tome-exponential"]
+    assert table.share.tolist() == pytest.approx([1, 0.5, 0.5], rel=0.02)
     assert (table.cosine_cls_low <= table.cosine_cls).all()
     assert set(table.columns) <= documented(section("docs/tables.md", "`reduction.csv`"))
     assert set(comparison.columns) == documented(section("docs/tables.md", "`reduction_comparison.csv`"))
@@ -78,8 +80,9 @@ def test_the_schedule_is_ready_for_a_model_of_timm(reduced):
         ({}, set()),
         ({"scores": TOME["scores"] | {"neighbors": 2}}, {"scores", "table", "figures", "page"}),
         ({"speed": TOME["speed"] | {"repeats": 3}}, {"speed", "table", "figures", "page"}),
-        ({"tuning": {"images": 2, "steps": 9}}, set()),
-        ({"budgets": [0.5, 0.8]}, {"schedule", "tokens", "scores", "speed", "table", "figures", "page"}),
+        ({"tuning": TOME["tuning"] | {"steps": 9}}, set()),
+        ({"tuning": TOME["tuning"] | {"images": 2}}, OF_A_RUN),
+        ({"budgets": [0.5, 0.8]}, OF_A_RUN),
     ],
 )
 def test_a_change_runs_what_uses_it_again(reduced, changes, rules):

@@ -41,8 +41,8 @@ with log_to(snakemake.log[0]):
         )
         pieces = list(forward.pieces(batches, network))
         with torch.inference_mode():
-            whole = [network.forward_features(piece).float() for piece in pieces]
-        score = forward.mean_cosine(network, pieces, whole)
+            tokens = [network.forward_features(piece).float() for piece in pieces]
+        score = forward.mean_cosine(network, pieces, tokens)
         if schedule == "searched":
             tuned = tuning.search(score, solve, blocks.depth, params.tuning["steps"], params.seed)
         else:

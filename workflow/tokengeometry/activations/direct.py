@@ -128,7 +128,9 @@ def write_part(
         place = dict(eight_bit=rounded, dtypes=dtypes(layer), part=stores.part)
         made = dict(scatter_products=products.scatter, gram_products=products.gram)
         labels = tokens.labels(model, layer) | {"sample": (("sample",), samples)}
-        moments.write(stores.moments[index], its_moments, labels, **place, **made, **attributes)
+        # Beside a GPU's forward pass the host has nothing else to do.
+        writers = threads if device.type == "cuda" else 1
+        moments.write(stores.moments[index], its_moments, labels, threads=writers, **place, **made, **attributes)
         if spectrum:
             concatenated.save(
                 stores.concatenated[index],

@@ -18,6 +18,7 @@ from tokengeometry.data import eight_bit
 from tokengeometry.errors import StudyError
 from tokengeometry.geometry import triangles
 from tokengeometry.model.tokens import labels_of_pairs
+from tokengeometry.operations.worker_threads import in_order
 from tokengeometry.storage import zarr_store
 from tokengeometry.storage.chunk_sizes import BATCH_BYTES, batch_rows, chunk_length
 
@@ -274,7 +275,7 @@ def batches(store, *, batch_bytes=BATCH_BYTES):
         yield activations[start : start + step]
 
 
-def write(path, moments, labels=None, /, **attributes):
+def write(path, moments, labels=None, /, *, threads=1, **attributes):
     """Write moments as a store.
 
     Parameters
@@ -286,12 +287,18 @@ def write(path, moments, labels=None, /, **attributes):
         With all that may be None.
     labels : dict of str to (tuple of str, array), optional
         Coordinates of the layer and its samples.
+    threads : int
+        Each packs and writes tokens of its own.
     **attributes
         Kept with the store.
     """
     with _create(path, moments, labels or {}, attributes) as (store, scatter):
-        for block in token_blocks(scatter):
+
+        def pack(block):
             scatter[block] = triangles.pack_scatter(moments.scatter[block])
+
+        for _ in in_order(pack, token_blocks(scatter), threads):
+            pass
         store.write("norms", moments.norms, ("sample", "token"))
 
 

@@ -6,6 +6,9 @@ that float32 adds up its products without any rounding, in whatever order the de
 of what is left is 2⁻¹⁸ of what plain float32 makes, and all blocks of samples are added in float64.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 
@@ -19,6 +22,9 @@ SLICE_NORM = 2**12
 BLOCK_SAMPLES = 512
 # In float32, of the tokens that are centred or cut into slices at a time, and of their products.
 TOKENS_BYTES = 2**25
+# Of a piece that is copied to the host, and how many are copied side by side.
+HOST_BYTES = 2**26
+HOST_COPIES = 8
 
 
 class Float64Sums:
@@ -47,18 +53,18 @@ class Float64Sums:
         ----------
         batch : torch.Tensor, (sample, token, feature), of any float dtype
         """
-        # In float64, of which a quarter of the batch is held at a time.
-        for piece in batch.split(-(-len(batch) // 4)):
-            values = piece.permute(1, 0, 2).to(self.origin.dtype)
-            self._norms.append(values.norm(dim=2).T.float().cpu().numpy())
-            centred = values - self.origin[:, None]
-            self.total += centred.sum(dim=1)
-            self.scatter.baddbmm_(centred.transpose(1, 2), centred)
-            flat = centred.flatten(start_dim=1)
-            self.gram.addmm_(flat, flat.T)
-            averages = centred.mean(dim=0)
-            self.averaged.addmm_(averages.T, averages)
-        self.count += len(batch)
+        samples, tokens, features = batch.shape
+        # Token by token, so that its flattened form is no copy; centred in place for the same reason.
+        values = self.origin.new_empty(tokens, samples, features).copy_(batch.permute(1, 0, 2))
+        self._norms.append(values.norm(dim=2).T.float().cpu().numpy())
+        values -= self.origin[:, None]
+        self.total += values.sum(dim=1)
+        self.scatter.baddbmm_(values.transpose(1, 2), values)
+        flat = values.flatten(start_dim=1)
+        self.gram.addmm_(flat, flat.T)
+        averages = values.mean(dim=0)
+        self.averaged.addmm_(averages.T, averages)
+        self.count += samples
 
     def moments(self):
         """The moments of all samples so far; the sums are used up.
@@ -73,7 +79,7 @@ class Float64Sums:
         step = offset.mean(dim=0)
         self.averaged.addr_(step, step, alpha=-self.count)
         arrays = self.origin + offset, self.scatter, self.gram, self.averaged
-        return Moments(self.count, *(array.cpu().numpy() for array in arrays), np.concatenate(self._norms))
+        return Moments(self.count, *map(to_host, arrays), np.concatenate(self._norms))
 
 
 class Float32Sums(Float64Sums):
@@ -136,6 +142,44 @@ class Float32Sums(Float64Sums):
         found = super().moments()
         check_squares(found.gram)
         return found
+
+
+def to_host(tensor):
+    """A tensor in the host's memory: from a GPU piece by piece, through memory that the GPU can write to.
+
+    Taking new memory from the system is slower than the copy. So threads do it side by side.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+
+    Returns
+    -------
+    array
+        Of the same shape and dtype.
+    """
+    if not tensor.is_cuda or tensor.nbytes <= HOST_BYTES:
+        return tensor.cpu().numpy()
+    tensor = tensor.contiguous()
+    found = torch.empty(tensor.shape, dtype=tensor.dtype)
+    pieces = zip(*(its.view(-1).split(HOST_BYTES // tensor.element_size()) for its in (tensor, found)), strict=True)
+    torch.cuda.synchronize(tensor.device)
+    local = threading.local()
+
+    def copy(pair):
+        its, place = pair
+        if not hasattr(local, "stage"):
+            local.stage = torch.empty(HOST_BYTES // tensor.element_size(), dtype=tensor.dtype, pin_memory=True)
+            local.stream = torch.cuda.Stream(tensor.device)
+        with torch.cuda.stream(local.stream):
+            local.stage[: len(its)].copy_(its, non_blocking=True)
+        local.stream.synchronize()
+        place.numpy()[:] = local.stage[: len(its)].numpy()
+
+    with ThreadPoolExecutor(HOST_COPIES) as pool:
+        for _ in pool.map(copy, pieces):
+            pass
+    return found.numpy()
 
 
 SUMS = {"float64": Float64Sums, "float32": Float32Sums}
