@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from tokengeometry import tables
 from tokengeometry.data import splits
 from tokengeometry.errors import StudyError
 from tokengeometry.operations import devices
@@ -67,9 +68,13 @@ def run(branch, table, options, device):
     results, count = options.results or branch.parents[2], options.images
     model_folder, dataset = results / "models" / branch.parts[-3], results / "data" / branch.parts[-2]
     model = json.loads((model_folder / "model.json").read_text())
-    stores, alpha = sorted((branch / "correlations").glob("layer_*.zarr")), branch / "alpha.csv"
-    stores = stores if len(stores) > model["depth"] else []
-    geometry = signature.read(model, alpha=alpha if alpha.exists() else None, correlation=stores)
+    layers = range(1, model["depth"] + 1)
+    stores, alpha = [branch / "correlations" / f"layer_{layer:02d}.zarr" for layer in layers], branch / "alpha.csv"
+    geometry = signature.read(
+        model,
+        alpha=alpha if alpha.exists() and {*layers} <= {*tables.read(alpha).layer} else None,
+        correlation=stores if all(store.exists() for store in stores) else [],
+    )
     for name, there in vars(geometry).items():
         if not there:
             print(f"{branch} has no {name} of all layers yet: what takes it is left out")
@@ -79,7 +84,7 @@ def run(branch, table, options, device):
     samples = splits.subset(len(split), count, options.seed)
     network = forward.load_network(model, model_folder / "weights.safetensors", device=device)
     how = dict(crop=options.crop, resize=options.resize)
-    batches = splits.batches(split, samples, model, batch_size=options.batch_size, workers=1, **how)
+    batches = splits.batches(split, samples, model, batch_size=options.batch_size, workers=options.threads, **how)
     images = list(forward.pieces(batches, network))
     with torch.inference_mode():
         whole = [network.forward_features(piece)[:, 0] for piece in images]
@@ -115,8 +120,8 @@ def main(arguments=None):
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--only", default="", help="a pattern of the trials to make, such as ', 0.4$'")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU, and as many that read images")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     options = parser.parse_args(arguments)
     try:
         device = devices.prepare(options.device, options.threads)

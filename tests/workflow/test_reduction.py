@@ -7,6 +7,8 @@ import pytest
 import timm
 import tokengeometry
 import torch
+from browser import complaints, open_page
+from pages import Page
 from small_study import SMALL, Workflow
 from test_pages import documented, section
 from test_reduction_runs import SECTION
@@ -16,7 +18,14 @@ from tokengeometry.tables import read
 # The small study has α of two of its twelve layers: no schedule from the geometry.
 TOME = SECTION | {"policies": ["tome", "tome-exponential"], "budgets": [0.5]}
 # What runs for a policy at a budget.
-OF_A_RUN = {"schedule", "tokens", "scores", "speed", "table", "figures"}
+OF_A_RUN = {"schedule", "tokens", "scores", "speed", "table", "figures", "page"}
+# The page's parts have roots of their own.
+PARTS = """
+const within = (root) => Array.from(root.querySelectorAll("*"), (it) => it.shadowRoot).filter(Boolean)
+const parts = (root) => [root, ...within(root).flatMap(parts)]
+"""
+TEXT = PARTS + "return parts(document).map((root) => root.textContent).join(' ')"
+LINK = PARTS + "parts(document).map((root) => root.querySelector('h1 a')).find(Boolean).click()"
 
 
 def configured(workflow, section_, **changes):
@@ -43,6 +52,19 @@ def test_the_tables_have_what_the_pages_explain(reduced):
         assert (reduced.branch / "figures" / f"{figure}.svg").stat().st_size > 3000
 
 
+def test_the_page_stands_beside_the_branchs_and_leads_to_it(reduced, browser):
+    open_page(browser, reduced.path("explorer", "tiny.pictures.test.reduction.html"))
+    page = Page(browser)
+    assert complaints(browser) == []
+    table = read(reduced.branch / "reduction.csv")
+    assert page.model("tome", "it.data.x[0]") == pytest.approx(table.share[1])
+    (r,) = json.loads((reduced.branch / "schedule.json").read_text())["r"].values()
+    assert page.model("blocks", "Array.from(it.data.r)") == r
+    assert "20 images" in page.run(TEXT)
+    browser.execute_script(LINK)
+    assert Page(browser).title("token_grid")
+
+
 def test_the_schedule_is_ready_for_a_model_of_timm(reduced):
     path = reduced.branch / "schedule.json"
     model = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0).eval()
@@ -56,8 +78,8 @@ def test_the_schedule_is_ready_for_a_model_of_timm(reduced):
     ("changes", "rules"),
     [
         ({}, set()),
-        ({"scores": TOME["scores"] | {"neighbors": 2}}, {"scores", "table", "figures"}),
-        ({"speed": TOME["speed"] | {"repeats": 3}}, {"speed", "table", "figures"}),
+        ({"scores": TOME["scores"] | {"neighbors": 2}}, {"scores", "table", "figures", "page"}),
+        ({"speed": TOME["speed"] | {"repeats": 3}}, {"speed", "table", "figures", "page"}),
         ({"tuning": TOME["tuning"] | {"steps": 9}}, set()),
         ({"tuning": TOME["tuning"] | {"images": 2}}, OF_A_RUN),
         ({"budgets": [0.5, 0.8]}, OF_A_RUN),

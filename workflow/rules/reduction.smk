@@ -5,6 +5,7 @@ rule reduction:
             "<results>/{model}/{dataset}/{split}/reduction.csv",
             "<results>/{model}/{dataset}/{split}/figures/reduction_tradeoff.png",
             "<results>/{model}/{dataset}/{split}/figures/reduction_places.png",
+            "<results>/explorer/{model}.{dataset}.{split}.reduction.html",
         ),
 
 
@@ -219,3 +220,28 @@ rule reduction_figures:
         branches=reduced_branch,
     script:
         "../scripts/reduction_figures.py"
+
+
+# Beside the pages of the explorer, which do not wait for it.
+rule reduction_page:
+    input:
+        table=rules.reduction_table.output.table,
+        schedules=of_budgets(rules.reduction_schedule.output.schedule),
+        stores=of_budgets(rules.reduction_tokens.output.store.replace("{seed}", "0")),
+        model=rules.model.output.description,
+    output:
+        page="<results>/explorer/{model}.{dataset}.{split}.reduction.html",
+    log:
+        "<results>/logs/reduction_page/{model}/{dataset}/{split}.log",
+    benchmark:
+        "<results>/benchmarks/reduction_page/{model}.{dataset}.{split}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        **ask("reduction_page"),
+    params:
+        code=code("reduction_page.py"),
+        budgets=BUDGETS,
+        images=reduced_images,
+    script:
+        "../scripts/reduction_page.py"
