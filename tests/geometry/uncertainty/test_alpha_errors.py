@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 from tokengeometry.geometry.statistics.power_law import fit_power_law
+from tokengeometry.geometry import concatenated
 from tokengeometry.geometry.uncertainty import fits, spectra
 from tokengeometry.geometry.uncertainty.bands import FIRST_RANKS, LAST_RANKS, rank_bands
 
@@ -158,7 +159,8 @@ def test_a_layer_is_its_tokens_one_by_one_and_all_together(block):
 def test_of_the_gram_matrix_is_of_the_vectors():
     values = draw(np.random.default_rng(6), 60, 20, 1.0)
     folded = spectra.of_vectors(values, 3)
-    found = spectra.of_gram(values @ values.T, 3)
+    eigenvalues, _, found = concatenated.spectrum(values[:, None], folds=3, products="float64")
+    np.testing.assert_allclose(eigenvalues, folded.eigenvalues, rtol=1e-8)
     np.testing.assert_allclose(found.eigenvalues[:20], folded.eigenvalues, rtol=1e-8)
     np.testing.assert_allclose(found.held_out[:20], folded.held_out, rtol=1e-8)
     np.testing.assert_allclose(found.scores[:, :10], folded.scores[:, :10], rtol=2e-3, atol=1e-3)

@@ -13,7 +13,6 @@ eigenvectors lean towards noise by what eigenvalues gain from it.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from tokengeometry.geometry.noise_floor import solver_floor
@@ -225,7 +224,7 @@ def _read(samples, tokens):
     return values
 
 
-def of_gram(gram, folds):
+def of_gram(gram, values, vectors, folds):
     """Of all tokens concatenated, from the Gram matrix of the samples.
 
     The images' scores are N u²_nj with the eigenvectors u of the Gram matrix. Held-out variances need its blocks only:
@@ -234,7 +233,11 @@ def of_gram(gram, folds):
     Parameters
     ----------
     gram : array, (sample, sample), float64
-        About any origin.
+        About the mean.
+    values : array, (rank,), float64, descending
+        Its eigenvalues.
+    vectors : array, (sample, rank), float64
+        Its eigenvectors.
     folds : int
 
     Returns
@@ -247,13 +250,14 @@ def of_gram(gram, folds):
     smallest = count - np.bincount(number).max()
     ranks = min(smallest, count) - 1
     edges = rank_bands(ranks)
-    values, vectors = _leading(_centred(gram), ranks)
+    values, vectors = values[:ranks], vectors[:, :ranks]
     inverse = _inverse(values, count)
     scores = _banded(count * np.square(vectors) * values, inverse, edges)
     held_out = np.zeros(ranks)
     for fold in range(folds):
         inside, outside = number == fold, number != fold
-        its, vectors = _leading(_centred(gram[np.ix_(outside, outside)]), ranks)
+        its, vectors = _eigensystem(_centred(gram[np.ix_(outside, outside)]))
+        its, vectors = its[:ranks], vectors[:, :ranks]
         cross = gram[np.ix_(inside, outside)] @ vectors
         cross -= cross.mean(axis=0)
         held_out += np.square(cross).mean(axis=0) * _inverse(its, count) / folds
@@ -263,9 +267,3 @@ def of_gram(gram, folds):
 def _centred(gram):
     mean = gram.mean(axis=0)
     return gram - mean[:, None] - mean[None, :] + mean.mean()
-
-
-def _leading(matrix, ranks):
-    size = len(matrix)
-    values, vectors = eigh(matrix, subset_by_index=[size - ranks, size - 1])
-    return values[::-1], vectors[:, ::-1]
