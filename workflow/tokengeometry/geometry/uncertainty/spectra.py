@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from tokengeometry.geometry.noise_floor import solver_floor
 from tokengeometry.geometry.uncertainty.bands import band_means, rank_bands
+from tokengeometry.geometry.uncertainty.by_token import by_token
 from tokengeometry.operations.worker_threads import in_order
-from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, batch_rows
+from tokengeometry.storage.chunk_sizes import BLOCK_BYTES
 
 # Squares over an eigenvalue: between 0 and N.
 SCORES = np.float16
@@ -189,7 +190,7 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
     average, pooled, origin = np.zeros((count, features)), _Scatters(folds, features), None
     with threadpool_limits(1):
         for block in blocks:
-            values = _read(samples, block)
+            values = by_token(samples, block, count)
             if origin is None:
                 origin = values.mean(axis=(0, 1), dtype=np.float64)
             average += values.sum(axis=0, dtype=np.float64) / tokens
@@ -203,7 +204,7 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
         squares = np.zeros((count, features))
         for block in blocks:
             if len(blocks) > 1:
-                values = _read(samples, block)
+                values = by_token(samples, block, count)
             for part in in_order(lambda of: np.square((of - mean).astype(np.float32) @ vectors), values, threads):
                 squares += part / tokens
         together = _banded(squares, _inverse(eigenvalues, features), edges)
@@ -212,16 +213,6 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
             "averaged": of_vectors(average, folds),
             "pooled": Folded(eigenvalues, pooled.held_out(), together, edges),
         }
-
-
-def _read(samples, tokens):
-    """Some tokens of all samples, (token, sample, feature)."""
-    count, _, features = samples.shape
-    values = np.empty((tokens.stop - tokens.start, count, features), samples.dtype)
-    step = batch_rows(*samples.shape[1:])
-    for start in range(0, count, step):
-        values[:, start : start + step] = np.asarray(samples[start : start + step])[:, tokens].transpose(1, 0, 2)
-    return values
 
 
 def of_gram(gram, values, vectors, folds):
