@@ -119,9 +119,16 @@ def _inverse(values, size):
     return np.where(values > solver_floor(values[0], size), 1 / np.where(values > 0, values, 1), 0.0)
 
 
-def _banded(squares, inverse, edges):
-    """Scores from squares (sample, rank): q where λ is resolved, else 1."""
-    return band_means(squares * inverse + (inverse == 0), edges).astype(SCORES)
+def _scores(centred, vectors, inverse, edges):
+    """Scores (sample, band), float64, of vectors (sample, feature) about their mean, float32: a few digits are enough."""
+    found = centred @ (vectors * np.sqrt(inverse)).astype(np.float32)
+    return _banded(np.square(found, out=found), inverse, edges)
+
+
+def _banded(scores, inverse, edges):
+    """Means over bands of scores (sample, rank), which are set to 1 where λ is not resolved."""
+    scores[:, inverse == 0] = 1
+    return band_means(scores, edges)
 
 
 def of_vectors(values, folds):
@@ -150,10 +157,9 @@ def _of_vectors(values, folds):
     for fold in range(folds):
         scatters.add(fold, centred[fold::folds])
     eigenvalues, vectors = _eigensystem(scatters.of(slice(None)))
-    # A score needs no more than a few digits.
-    squares = np.square(centred.astype(np.float32) @ vectors.astype(np.float32))
     edges = rank_bands(len(eigenvalues))
-    scores = _banded(squares, _inverse(eigenvalues, len(eigenvalues)), edges)
+    inverse = _inverse(eigenvalues, len(eigenvalues))
+    scores = _scores(centred.astype(np.float32), vectors, inverse, edges).astype(SCORES)
     return Folded(eigenvalues, scatters.held_out(), scores, edges), scatters, origin
 
 
@@ -200,18 +206,17 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
                 found.scores[index] = its.scores
                 pooled.add_about(scatters, mean - origin)
         eigenvalues, vectors = _eigensystem(pooled.of(slice(None)))
-        mean, vectors = pooled.mean() + origin, vectors.astype(np.float32)
-        squares = np.zeros((count, features))
+        mean, inverse = (pooled.mean() + origin).astype(np.float32), _inverse(eigenvalues, features)
+        together = np.zeros((count, len(edges) - 1))
         for block in blocks:
             if len(blocks) > 1:
                 values = by_token(samples, block, count)
-            for part in in_order(lambda of: np.square((of - mean).astype(np.float32) @ vectors), values, threads):
-                squares += part / tokens
-        together = _banded(squares, _inverse(eigenvalues, features), edges)
+            for part in in_order(lambda of: _scores((of - mean).astype(np.float32, copy=False), vectors, inverse, edges), values, threads):
+                together += part / tokens
         return {
             "token": found,
             "averaged": of_vectors(average, folds),
-            "pooled": Folded(eigenvalues, pooled.held_out(), together, edges),
+            "pooled": Folded(eigenvalues, pooled.held_out(), together.astype(SCORES), edges),
         }
 
 
@@ -243,7 +248,7 @@ def of_gram(gram, values, vectors, folds):
     edges = rank_bands(ranks)
     values, vectors = values[:ranks], vectors[:, :ranks]
     inverse = _inverse(values, count)
-    scores = _banded(count * np.square(vectors) * values, inverse, edges)
+    scores = _banded(count * np.square(vectors), inverse, edges).astype(SCORES)
     held_out = np.zeros(ranks)
     for fold in range(folds):
         inside, outside = number == fold, number != fold
