@@ -13,6 +13,7 @@ eigenvectors lean towards noise by what eigenvalues gain from it.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from tokengeometry.geometry.noise_floor import solver_floor
@@ -23,6 +24,10 @@ from tokengeometry.storage.chunk_sizes import BLOCK_BYTES
 
 # Squares over an eigenvalue: between 0 and N.
 SCORES = np.float16
+# The solver's error in float32 is little beside the sampling error for eigenvalues above this part of the largest.
+CLEAR = 1e-4
+# Products in float32 have a smaller error: it is little as long as all eigenvalues are above this part of the trace.
+STEEP = 5e-7
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,9 @@ class _Scatters:
         self.products = np.zeros((folds, features, features))
 
     def add(self, fold, values):
-        """Take in vectors (vector, feature), float64, about the origin."""
+        """Take in vectors (vector, feature) about the origin; they are multiplied in their dtype."""
         self.counts[fold] += len(values)
-        self.sums[fold] += values.sum(axis=0)
+        self.sums[fold] += values.sum(axis=0, dtype=np.float64)
         self.products[fold] += values.T @ values
 
     def add_about(self, others, step):
@@ -89,13 +94,24 @@ class _Scatters:
         count, total = self.counts[folds].sum(), self.sums[folds].sum(axis=0)
         return (self.products[folds].sum(axis=0) - np.outer(total, total) / count) / count
 
-    def held_out(self):
+    def steep(self):
+        """Whether float32 would not tell all eigenvalues from 0."""
+        covariance = self.of(slice(None))
+        covariance[np.diag_indices_from(covariance)] -= STEEP * covariance.trace()
+        try:
+            np.linalg.cholesky(covariance)
+        except np.linalg.LinAlgError:
+            return True
+        return False
+
+    def held_out(self, dtype=np.float64):
+        """Held-out variances, (rank,), with eigenvectors and products in a dtype."""
         folds = np.arange(len(self.counts))
         found = np.zeros(self.sums.shape[1])
         for fold in folds:
             others = folds[folds != fold]
-            values, vectors = _eigensystem(self.of(others))
-            its = np.einsum("ij,ij->j", self.of([fold]) @ vectors, vectors)
+            values, vectors = _eigensystem(self.of(others), dtype)
+            its = np.einsum("ij,ij->j", self.of([fold]).astype(vectors.dtype) @ vectors, vectors)
             # Where the others have no variance, any vectors would do.
             found += np.where(_resolved(values, self.counts[others].sum()), its, np.nan)
         return np.nan_to_num(found, nan=0.0) / len(folds)
@@ -104,9 +120,24 @@ class _Scatters:
         return self.sums.sum(axis=0) / self.counts.sum()
 
 
-def _eigensystem(covariance):
-    values, vectors = np.linalg.eigh(covariance)
-    return values[::-1], vectors[:, ::-1]
+def _eigensystem(covariance, dtype=np.float64):
+    """Eigenvalues (rank,), descending, and eigenvectors (feature, rank) of a covariance, in a dtype.
+
+    Rounding mixes eigenvectors far below the largest eigenvalue: in float32 they are solved for again, in their own
+    space. Where that is not enough, the result is in float64.
+    """
+    rounded = covariance.astype(dtype, copy=False)
+    values, vectors = eigh(rounded, driver="evd", check_finite=False)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    low = slice(np.count_nonzero(values > CLEAR * values[0]), None)
+    if dtype == np.float64 or not len(values[low]):
+        return values, vectors
+    space = vectors[:, low]
+    again, within = eigh(space.T @ (rounded @ space), driver="evd", check_finite=False)
+    if again[0] < STEEP * values[0]:
+        return _eigensystem(covariance)
+    values[low], vectors[:, low] = again[::-1], space @ within[:, ::-1]
+    return values, vectors
 
 
 def _resolved(values, count):
@@ -120,7 +151,7 @@ def _inverse(values, size):
 
 
 def _scores(centred, vectors, inverse, edges):
-    """Scores (sample, band), float64, of vectors (sample, feature) about their mean, float32: a few digits are enough."""
+    """Scores (sample, band), float64, of vectors (sample, feature), float32, about their mean: a few digits do."""
     found = centred @ (vectors * np.sqrt(inverse)).astype(np.float32)
     return _banded(np.square(found, out=found), inverse, edges)
 
@@ -136,8 +167,9 @@ def of_vectors(values, folds):
 
     Parameters
     ----------
-    values : array, (sample, feature)
-        Image n is in fold n mod `folds`.
+    values : array, (sample, feature), of any float dtype
+        Image n is in fold n mod `folds`. Float64 is computed in float64, others in float32 unless the spectrum is too
+        steep for that: α changes by less than 1 % of its standard error.
     folds : int
         K, at least 2.
 
@@ -151,16 +183,20 @@ def of_vectors(values, folds):
 
 def _of_vectors(values, folds):
     """The same, with the scatters and the mean about which they are."""
-    origin = values.mean(axis=0, dtype=np.float64)
-    centred = values - origin
-    scatters = _Scatters(folds, values.shape[1])
-    for fold in range(folds):
-        scatters.add(fold, centred[fold::folds])
-    eigenvalues, vectors = _eigensystem(scatters.of(slice(None)))
+    # Twice where float32 does not do.
+    for dtype in dict.fromkeys([np.result_type(values, np.float32), np.dtype(np.float64)]):
+        origin = values.mean(axis=0, dtype=np.float64).astype(dtype)
+        centred = values.astype(dtype, copy=False) - origin
+        scatters = _Scatters(folds, values.shape[1])
+        for fold in range(folds):
+            scatters.add(fold, centred[fold::folds])
+        if dtype == np.float64 or not scatters.steep():
+            break
+    eigenvalues, vectors = _eigensystem(scatters.of(slice(None)), dtype)
     edges = rank_bands(len(eigenvalues))
     inverse = _inverse(eigenvalues, len(eigenvalues))
-    scores = _scores(centred.astype(np.float32), vectors, inverse, edges).astype(SCORES)
-    return Folded(eigenvalues, scatters.held_out(), scores, edges), scatters, origin
+    scores = _scores(centred.astype(np.float32, copy=False), vectors, inverse, edges).astype(SCORES)
+    return Folded(eigenvalues, scatters.held_out(dtype), scores, edges), scatters, origin
 
 
 def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
@@ -211,7 +247,11 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
         for block in blocks:
             if len(blocks) > 1:
                 values = by_token(samples, block, count)
-            for part in in_order(lambda of: _scores((of - mean).astype(np.float32, copy=False), vectors, inverse, edges), values, threads):
+
+            def of_token(its):
+                return _scores((its - mean).astype(np.float32, copy=False), vectors, inverse, edges)
+
+            for part in in_order(of_token, values, threads):
                 together += part / tokens
         return {
             "token": found,
