@@ -1,8 +1,11 @@
 """Errors and corrected values of α: against derivatives, bootstraps, planted spectra and plain linear algebra."""
 
+import itertools
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+from tokengeometry.geometry import concatenated
 from tokengeometry.geometry.statistics.power_law import fit_power_law
 from tokengeometry.geometry.uncertainty import fits, spectra
 from tokengeometry.geometry.uncertainty.bands import FIRST_RANKS, LAST_RANKS, rank_bands
@@ -110,6 +113,41 @@ def test_held_out_variances_are_those_of_plain_linear_algebra(folds):
     np.testing.assert_allclose(spectra.of_vectors(values, folds).held_out, expected, rtol=1e-9)
 
 
+def plainly(values, folds):
+    """By numpy in float64, on the whole."""
+    values, edges = values.astype(np.float64), rank_bands(values.shape[1])
+    number, held_out = np.arange(len(values)) % folds, 0.0
+    for fold in range(folds):
+        _, vectors = np.linalg.eigh(covariance(values[number != fold]))
+        held_out += np.diag(vectors.T @ covariance(values[number == fold]) @ vectors)[::-1] / folds
+    eigenvalues, vectors = np.linalg.eigh(covariance(values))
+    scores = (np.square((values - values.mean(0)) @ vectors) / eigenvalues)[:, ::-1]
+    bands = [scores[:, low:high].mean(1) for low, high in itertools.pairwise(edges)]
+    return spectra.Folded(eigenvalues[::-1], held_out, np.transpose(bands), edges)
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+@pytest.mark.parametrize("turned", [False, True])
+# From one that float32 resolves at once, through those of which it solves for the tail again, to those it does not do.
+@pytest.mark.parametrize("alpha", [0.5, 1.5, 2.5, 2.8, 4.0])
+def test_what_float32_leaves_off_is_little_beside_the_standard_error(alpha, turned, folds):
+    rng = np.random.default_rng(12)
+    values = draw(rng, 1000, 192, alpha)
+    if turned:
+        values = values @ np.linalg.qr(rng.normal(size=(192, 192)))[0]
+    values = values.astype(np.float32)
+    used = np.ones(192, bool)
+    for ranks in (RANKS, (2, 30), (30, 150), (11, 192)):
+        found, expected = (
+            fits.estimate(its.eigenvalues, used, 1000, its, folds, ranks=ranks, weights="inverse_rank")
+            for its in (spectra.of_vectors(values, folds), plainly(values, folds))
+        )
+        assert found.corrected == pytest.approx(expected.corrected, abs=0.01 * expected.se)
+        assert found.alpha == pytest.approx(expected.alpha, abs=0.01 * expected.se)
+        assert found.se == pytest.approx(expected.se, rel=2e-3)
+        assert found.curvature == pytest.approx(expected.curvature, abs=0.02 * expected.curvature_se)
+
+
 def test_ranks_that_the_images_outside_a_fold_have_not_are_0():
     values = draw(np.random.default_rng(7), 16, 40, 1.0).astype(np.float32)
     found = spectra.of_vectors(values, 2)
@@ -131,11 +169,24 @@ def test_scores_are_squares_over_eigenvalues():
     np.testing.assert_allclose(folded.scores, np.transpose(bands), rtol=2e-3, atol=1e-4)
 
 
+class Stored:
+    """Sliced along its first axis, as a store is."""
+
+    def __init__(self, values):
+        self._values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __getitem__(self, samples):
+        return self._values[samples]
+
+
 @pytest.mark.parametrize("block", [1, 10**12])
 def test_a_layer_is_its_tokens_one_by_one_and_all_together(block):
     rng = np.random.default_rng(5)
     values = np.stack([draw(rng, 90, 12, alpha) + alpha for alpha in (1, 1.5, 2, 2.5)], axis=1).astype(np.float32)
-    found = spectra.of_layer(values, 3, threads=2, block_bytes=block)
+    found = spectra.of_layer(Stored(values), 3, threads=2, block_bytes=block)
+    in_memory = spectra.of_layer(values, 3)
+    for kind, its in found.items():
+        np.testing.assert_array_equal(its.scores, in_memory[kind].scores)
     for token in range(4):
         its = spectra.of_vectors(values[:, token], 3)
         for name in ("eigenvalues", "held_out", "scores"):
@@ -144,7 +195,8 @@ def test_a_layer_is_its_tokens_one_by_one_and_all_together(block):
     np.testing.assert_allclose(found["averaged"].held_out, averaged.held_out, rtol=1e-9)
     together = values.reshape(-1, 12).astype(np.float64)
     eigenvalues, vectors = np.linalg.eigh(covariance(together))
-    np.testing.assert_allclose(found["pooled"].eigenvalues, eigenvalues[::-1], rtol=1e-9)
+    # Tokens were multiplied in float32.
+    np.testing.assert_allclose(found["pooled"].eigenvalues, eigenvalues[::-1], rtol=1e-6)
     squares = np.square((together - together.mean(0)) @ vectors)[:, ::-1] / eigenvalues[::-1]
     by_image = squares.reshape(90, 4, 12).mean(axis=1)
     np.testing.assert_allclose(found["pooled"].scores[:, :10], by_image[:, :10], rtol=2e-3, atol=1e-3)
@@ -152,13 +204,14 @@ def test_a_layer_is_its_tokens_one_by_one_and_all_together(block):
     for fold in range(3):
         _, vectors = np.linalg.eigh(covariance(together[number != fold]))
         expected += np.diag(vectors.T @ covariance(together[number == fold]) @ vectors)[::-1] / 3
-    np.testing.assert_allclose(found["pooled"].held_out, expected, rtol=1e-9)
+    np.testing.assert_allclose(found["pooled"].held_out, expected, rtol=1e-6)
 
 
 def test_of_the_gram_matrix_is_of_the_vectors():
     values = draw(np.random.default_rng(6), 60, 20, 1.0)
     folded = spectra.of_vectors(values, 3)
-    found = spectra.of_gram(values @ values.T, 3)
+    eigenvalues, _, found = concatenated.spectrum(values[:, None], folds=3, products="float64")
+    np.testing.assert_allclose(eigenvalues, folded.eigenvalues, rtol=1e-8)
     np.testing.assert_allclose(found.eigenvalues[:20], folded.eigenvalues, rtol=1e-8)
     np.testing.assert_allclose(found.held_out[:20], folded.held_out, rtol=1e-8)
     np.testing.assert_allclose(found.scores[:, :10], folded.scores[:, :10], rtol=2e-3, atol=1e-3)

@@ -125,9 +125,13 @@ def spectrum(activations, noise=None, *, folds=0, device="cpu", threads=1, produ
     gram -= row_mean[None, :] - row_mean.mean()
     folded = None
     if folds:
+        values, vectors = backend.eigensystem(gram)
         with threadpool_limits(threads):
-            folded = of_gram(backend.numpy(gram), folds)
-    values = backend.eigenvalues(gram)[: min(samples, width)] / samples
+            folded = of_gram(backend.numpy(gram), values, vectors, folds)
+        del vectors
+    else:
+        values = backend.eigenvalues(gram)
+    values = values[: min(samples, width)] / samples
     # What is not above these is empty, whatever the noise of its direction.
     numerical = max(solver_floor(values[0], samples), product_floor(sums.narrow_variance(), samples))
     ranks = int((values > numerical).sum())

@@ -184,6 +184,22 @@ class OnCPU:
         with threadpool_limits(self._threads):
             return np.linalg.eigvalsh(matrix)[::-1]
 
+    def eigensystem(self, matrix):
+        """All eigenvalues of a symmetric matrix, and its eigenvectors.
+
+        Parameters
+        ----------
+        matrix : array, (sample, sample), float64
+
+        Returns
+        -------
+        values : array of numpy, (sample,), float64, descending
+        vectors : array of numpy, (sample, rank), float64
+        """
+        with threadpool_limits(self._threads):
+            values, vectors = np.linalg.eigh(matrix)
+        return values[::-1], vectors[:, ::-1]
+
     def eigenvectors(self, matrix, count):
         """The eigenvectors of the largest eigenvalues.
 
@@ -251,6 +267,10 @@ class OnGPU(OnCPU):
 
     def eigenvalues(self, matrix):
         return self._torch.linalg.eigvalsh(matrix).cpu().numpy()[::-1]
+
+    def eigensystem(self, matrix):
+        values, vectors = (found.cpu().numpy() for found in self._torch.linalg.eigh(matrix))
+        return values[::-1], vectors[:, ::-1]
 
     def eigenvectors(self, matrix, count):
         return self._torch.linalg.eigh(matrix)[1][:, -count:].flip(1)

@@ -347,13 +347,15 @@ def _folded_bytes(leading, samples, ranks):
 
 def _folding_bytes(samples, tokens, features, threads):
     """Of samples that are dealt into folds: those of some tokens, and a batch on its way there; and each thread's."""
-    values = min(4 * samples * tokens * features, BLOCK_BYTES) + min(BATCH_BYTES, 4 * samples * tokens * features)
+    whole = 4 * samples * tokens * features
+    batch = min(BATCH_BYTES, whole)
     # Of a token at work: its samples in float64, its scores, scatters of folds, eigenvectors.
-    scores = values + (threads + 1) * (32 * samples * features + 10 * 8 * features**2)
+    scores = min(whole, BLOCK_BYTES) + batch + (threads + 1) * (32 * samples * features + 10 * 8 * features**2)
     images = min(samples, CKA_IMAGES)
-    # Gram matrices of folds and of the images, of those half; a block of tokens; and sums of both.
-    alike = min(4 * images * tokens * features, BLOCK_BYTES // 2) + 2 * tokens * images**2
-    return max(scores, alike + 4 * FOLDS * 8 * tokens**2 + 2 * min(BATCH_BYTES, 4 * samples * tokens * features))
+    # The layer, if it fits into memory, else a block of tokens and one more batch. Gram matrices of folds and of the
+    # images, of those half; and sums of both.
+    block = whole if whole <= BLOCK_BYTES else min(4 * images * tokens * features, BLOCK_BYTES // 2) + batch
+    return max(scores, block + batch + 2 * tokens * images**2 + 4 * FOLDS * 8 * tokens**2)
 
 
 def uncertainty(samples, folds, tokens, features, threads=1):

@@ -1,5 +1,6 @@
 """All that says how sure the numbers of a layer are, from its first images."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from tokengeometry.geometry.noise_floor import rounding_variance
 from tokengeometry.geometry.uncertainty import similarity, spectra
 from tokengeometry.geometry.uncertainty.similarity import Similarity
-from tokengeometry.storage.chunk_sizes import batch_rows
+from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, batch_rows
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ def of_layer(samples, folds, prefix_tokens, *, dtypes, threads=1):
     -------
     Layer
     """
+    if 4 * math.prod(samples.shape) <= BLOCK_BYTES:
+        # Read once for all that follows.
+        samples = np.asarray(samples[:])
     first = np.asarray(samples[: batch_rows(*samples.shape[1:])]).astype(np.float32, copy=False)
     floor = rounding_variance(np.einsum("ntd,ntd->t", first, first) / (len(first) * first.shape[2]), dtypes)
     del first

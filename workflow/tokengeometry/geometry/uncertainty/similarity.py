@@ -26,6 +26,7 @@ from tokengeometry.errors import StudyError
 from tokengeometry.geometry import correlation
 from tokengeometry.geometry.moments import GRAM_LENGTH, GRAM_PRODUCTS
 from tokengeometry.geometry.noise_floor import EPSILON
+from tokengeometry.geometry.uncertainty.by_token import by_token
 from tokengeometry.operations.worker_threads import in_order
 from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, batch_rows
 
@@ -311,7 +312,7 @@ class _Kernels:
 
         step = max(1, block_bytes // (4 * images * features))
         for start in range(0, tokens, step):
-            block = _first_images(samples, images, slice(start, min(start + step, tokens)))
+            block = by_token(samples, slice(start, min(start + step, tokens)), images)
             for token, found in enumerate(in_order(of_token, block, threads), start):
                 variance, self._row_sums[token], kernels[token] = found
                 self._varies[token] = variance > floor[token]
@@ -341,13 +342,3 @@ class _Kernels:
         # A token may vary in one fold only, or in one image, which is as good as not at all.
         own = np.where(self._varies & (np.diag(hsic) > CANCELLED * np.diag(traces)), np.diag(hsic), np.nan)
         return hsic / np.sqrt(own[:, None] * own[None, :])
-
-
-def _first_images(samples, images, tokens):
-    """Some tokens of the first images, (token, sample, feature), float32."""
-    values = np.empty((tokens.stop - tokens.start, images, samples.shape[2]), np.float32)
-    step = batch_rows(*samples.shape[1:])
-    for start in range(0, images, step):
-        stop = min(start + step, images)
-        values[:, start:stop] = np.asarray(samples[start:stop])[:, tokens].transpose(1, 0, 2)
-    return values

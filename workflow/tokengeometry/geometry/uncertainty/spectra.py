@@ -18,11 +18,16 @@ from threadpoolctl import threadpool_limits
 
 from tokengeometry.geometry.noise_floor import solver_floor
 from tokengeometry.geometry.uncertainty.bands import band_means, rank_bands
+from tokengeometry.geometry.uncertainty.by_token import by_token
 from tokengeometry.operations.worker_threads import in_order
-from tokengeometry.storage.chunk_sizes import BLOCK_BYTES, batch_rows
+from tokengeometry.storage.chunk_sizes import BLOCK_BYTES
 
 # Squares over an eigenvalue: between 0 and N.
 SCORES = np.float16
+# The solver's error in float32 is little beside the sampling error for eigenvalues above this part of the largest.
+CLEAR = 1e-4
+# Products in float32 have a smaller error: it is little as long as all eigenvalues are above this part of the trace.
+STEEP = 5e-7
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,9 @@ class _Scatters:
         self.products = np.zeros((folds, features, features))
 
     def add(self, fold, values):
-        """Take in vectors (vector, feature), float64, about the origin."""
+        """Take in vectors (vector, feature) about the origin; they are multiplied in their dtype."""
         self.counts[fold] += len(values)
-        self.sums[fold] += values.sum(axis=0)
+        self.sums[fold] += values.sum(axis=0, dtype=np.float64)
         self.products[fold] += values.T @ values
 
     def add_about(self, others, step):
@@ -89,13 +94,24 @@ class _Scatters:
         count, total = self.counts[folds].sum(), self.sums[folds].sum(axis=0)
         return (self.products[folds].sum(axis=0) - np.outer(total, total) / count) / count
 
-    def held_out(self):
+    def steep(self):
+        """Whether float32 would not tell all eigenvalues from 0."""
+        covariance = self.of(slice(None))
+        covariance[np.diag_indices_from(covariance)] -= STEEP * covariance.trace()
+        try:
+            np.linalg.cholesky(covariance)
+        except np.linalg.LinAlgError:
+            return True
+        return False
+
+    def held_out(self, dtype=np.float64):
+        """Held-out variances, (rank,), with eigenvectors and products in a dtype."""
         folds = np.arange(len(self.counts))
         found = np.zeros(self.sums.shape[1])
         for fold in folds:
             others = folds[folds != fold]
-            values, vectors = _eigensystem(self.of(others))
-            its = np.einsum("ij,ij->j", self.of([fold]) @ vectors, vectors)
+            values, vectors = _eigensystem(self.of(others), dtype)
+            its = np.einsum("ij,ij->j", self.of([fold]).astype(vectors.dtype) @ vectors, vectors)
             # Where the others have no variance, any vectors would do.
             found += np.where(_resolved(values, self.counts[others].sum()), its, np.nan)
         return np.nan_to_num(found, nan=0.0) / len(folds)
@@ -104,9 +120,24 @@ class _Scatters:
         return self.sums.sum(axis=0) / self.counts.sum()
 
 
-def _eigensystem(covariance):
-    values, vectors = np.linalg.eigh(covariance)
-    return values[::-1], vectors[:, ::-1]
+def _eigensystem(covariance, dtype=np.float64):
+    """Eigenvalues (rank,), descending, and eigenvectors (feature, rank) of a covariance, in a dtype.
+
+    Rounding mixes eigenvectors far below the largest eigenvalue: in float32 they are solved for again, in their own
+    space. Where that is not enough, the result is in float64.
+    """
+    rounded = covariance.astype(dtype, copy=False)
+    values, vectors = eigh(rounded, driver="evd", check_finite=False)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    low = slice(np.count_nonzero(values > CLEAR * values[0]), None)
+    if dtype == np.float64 or not len(values[low]):
+        return values, vectors
+    space = vectors[:, low]
+    again, within = eigh(space.T @ (rounded @ space), driver="evd", check_finite=False)
+    if again[0] < STEEP * values[0]:
+        return _eigensystem(covariance)
+    values[low], vectors[:, low] = again[::-1], space @ within[:, ::-1]
+    return values, vectors
 
 
 def _resolved(values, count):
@@ -119,9 +150,16 @@ def _inverse(values, size):
     return np.where(values > solver_floor(values[0], size), 1 / np.where(values > 0, values, 1), 0.0)
 
 
-def _banded(squares, inverse, edges):
-    """Scores from squares (sample, rank): q where λ is resolved, else 1."""
-    return band_means(squares * inverse + (inverse == 0), edges).astype(SCORES)
+def _scores(centred, vectors, inverse, edges):
+    """Scores (sample, band), float64, of vectors (sample, feature), float32, about their mean: a few digits do."""
+    found = centred @ (vectors * np.sqrt(inverse)).astype(np.float32)
+    return _banded(np.square(found, out=found), inverse, edges)
+
+
+def _banded(scores, inverse, edges):
+    """Means over bands of scores (sample, rank), which are set to 1 where λ is not resolved."""
+    scores[:, inverse == 0] = 1
+    return band_means(scores, edges)
 
 
 def of_vectors(values, folds):
@@ -129,8 +167,9 @@ def of_vectors(values, folds):
 
     Parameters
     ----------
-    values : array, (sample, feature)
-        Image n is in fold n mod `folds`.
+    values : array, (sample, feature), of any float dtype
+        Image n is in fold n mod `folds`. Float64 is computed in float64, others in float32 unless the spectrum is too
+        steep for that: α changes by less than 1 % of its standard error.
     folds : int
         K, at least 2.
 
@@ -144,17 +183,20 @@ def of_vectors(values, folds):
 
 def _of_vectors(values, folds):
     """The same, with the scatters and the mean about which they are."""
-    origin = values.mean(axis=0, dtype=np.float64)
-    centred = values - origin
-    scatters = _Scatters(folds, values.shape[1])
-    for fold in range(folds):
-        scatters.add(fold, centred[fold::folds])
-    eigenvalues, vectors = _eigensystem(scatters.of(slice(None)))
-    # A score needs no more than a few digits.
-    squares = np.square(centred.astype(np.float32) @ vectors.astype(np.float32))
+    # Twice where float32 does not do.
+    for dtype in dict.fromkeys([np.result_type(values, np.float32), np.dtype(np.float64)]):
+        origin = values.mean(axis=0, dtype=np.float64).astype(dtype)
+        centred = values.astype(dtype, copy=False) - origin
+        scatters = _Scatters(folds, values.shape[1])
+        for fold in range(folds):
+            scatters.add(fold, centred[fold::folds])
+        if dtype == np.float64 or not scatters.steep():
+            break
+    eigenvalues, vectors = _eigensystem(scatters.of(slice(None)), dtype)
     edges = rank_bands(len(eigenvalues))
-    scores = _banded(squares, _inverse(eigenvalues, len(eigenvalues)), edges)
-    return Folded(eigenvalues, scatters.held_out(), scores, edges), scatters, origin
+    inverse = _inverse(eigenvalues, len(eigenvalues))
+    scores = _scores(centred.astype(np.float32, copy=False), vectors, inverse, edges).astype(SCORES)
+    return Folded(eigenvalues, scatters.held_out(dtype), scores, edges), scatters, origin
 
 
 def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
@@ -190,7 +232,7 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
     average, pooled, origin = np.zeros((count, features)), _Scatters(folds, features), None
     with threadpool_limits(1):
         for block in blocks:
-            values = _read(samples, block)
+            values = by_token(samples, block, count)
             if origin is None:
                 origin = values.mean(axis=(0, 1), dtype=np.float64)
             average += values.sum(axis=0, dtype=np.float64) / tokens
@@ -200,32 +242,25 @@ def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
                 found.scores[index] = its.scores
                 pooled.add_about(scatters, mean - origin)
         eigenvalues, vectors = _eigensystem(pooled.of(slice(None)))
-        mean, vectors = pooled.mean() + origin, vectors.astype(np.float32)
-        squares = np.zeros((count, features))
+        mean, inverse = (pooled.mean() + origin).astype(np.float32), _inverse(eigenvalues, features)
+        together = np.zeros((count, len(edges) - 1))
         for block in blocks:
             if len(blocks) > 1:
-                values = _read(samples, block)
-            for part in in_order(lambda of: np.square((of - mean).astype(np.float32) @ vectors), values, threads):
-                squares += part / tokens
-        together = _banded(squares, _inverse(eigenvalues, features), edges)
+                values = by_token(samples, block, count)
+
+            def of_token(its):
+                return _scores((its - mean).astype(np.float32, copy=False), vectors, inverse, edges)
+
+            for part in in_order(of_token, values, threads):
+                together += part / tokens
         return {
             "token": found,
             "averaged": of_vectors(average, folds),
-            "pooled": Folded(eigenvalues, pooled.held_out(), together, edges),
+            "pooled": Folded(eigenvalues, pooled.held_out(), together.astype(SCORES), edges),
         }
 
 
-def _read(samples, tokens):
-    """Some tokens of all samples, (token, sample, feature)."""
-    count, _, features = samples.shape
-    values = np.empty((tokens.stop - tokens.start, count, features), samples.dtype)
-    step = batch_rows(*samples.shape[1:])
-    for start in range(0, count, step):
-        values[:, start : start + step] = np.asarray(samples[start : start + step])[:, tokens].transpose(1, 0, 2)
-    return values
-
-
-def of_gram(gram, folds):
+def of_gram(gram, values, vectors, folds):
     """Of all tokens concatenated, from the Gram matrix of the samples.
 
     The images' scores are N u²_nj with the eigenvectors u of the Gram matrix. Held-out variances need its blocks only:
@@ -234,7 +269,11 @@ def of_gram(gram, folds):
     Parameters
     ----------
     gram : array, (sample, sample), float64
-        About any origin.
+        About the mean.
+    values : array, (rank,), float64, descending
+        Its eigenvalues.
+    vectors : array, (sample, rank), float64
+        Its eigenvectors.
     folds : int
 
     Returns
@@ -247,13 +286,14 @@ def of_gram(gram, folds):
     smallest = count - np.bincount(number).max()
     ranks = min(smallest, count) - 1
     edges = rank_bands(ranks)
-    values, vectors = _leading(_centred(gram), ranks)
+    values, vectors = values[:ranks], vectors[:, :ranks]
     inverse = _inverse(values, count)
-    scores = _banded(count * np.square(vectors) * values, inverse, edges)
+    scores = _banded(count * np.square(vectors), inverse, edges).astype(SCORES)
     held_out = np.zeros(ranks)
     for fold in range(folds):
         inside, outside = number == fold, number != fold
-        its, vectors = _leading(_centred(gram[np.ix_(outside, outside)]), ranks)
+        its, vectors = _eigensystem(_centred(gram[np.ix_(outside, outside)]))
+        its, vectors = its[:ranks], vectors[:, :ranks]
         cross = gram[np.ix_(inside, outside)] @ vectors
         cross -= cross.mean(axis=0)
         held_out += np.square(cross).mean(axis=0) * _inverse(its, count) / folds
@@ -263,9 +303,3 @@ def of_gram(gram, folds):
 def _centred(gram):
     mean = gram.mean(axis=0)
     return gram - mean[:, None] - mean[None, :] + mean.mean()
-
-
-def _leading(matrix, ranks):
-    size = len(matrix)
-    values, vectors = eigh(matrix, subset_by_index=[size - ranks, size - 1])
-    return values[::-1], vectors[:, ::-1]
