@@ -159,6 +159,21 @@ def test_ranks_that_the_images_outside_a_fold_have_not_are_0():
     assert np.isnan(corrected)
 
 
+@pytest.mark.parametrize(("samples", "folds"), [(30, 2), (60, 3), (59, 3)])
+def test_fewer_images_than_features_make_what_plain_linear_algebra_makes(samples, folds):
+    values = draw(np.random.default_rng(8), samples, 60, 1.0)
+    found, expected = spectra.of_vectors(values, folds), plainly(values, folds)
+    outside = samples - -(-samples // folds) - 1
+    assert found.held_out.shape == found.eigenvalues.shape == (60,)
+    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, atol=1e-13)
+    np.testing.assert_allclose(found.held_out[:outside], expected.held_out[:outside], rtol=1e-8)
+    assert not found.held_out[outside:].any()
+    resolved = found.edges[1:] < samples
+    np.testing.assert_allclose(found.scores[:, resolved], expected.scores[:, resolved], rtol=2e-3, atol=1e-4)
+    # An eigenvalue of 0 has scores of 1.
+    assert (found.scores[:, found.edges[:-1] >= samples - 1] == 1).all()
+
+
 def test_scores_are_squares_over_eigenvalues():
     values = draw(np.random.default_rng(4), 200, 30, 1.0)
     folded = spectra.of_vectors(values, 2)

@@ -152,7 +152,9 @@ def _inverse(values, size):
 
 def _scores(centred, vectors, inverse, edges):
     """Scores (sample, band), float64, of vectors (sample, feature), float32, about their mean: a few digits do."""
-    found = centred @ (vectors * np.sqrt(inverse)).astype(np.float32)
+    ranks = vectors.shape[1]
+    found = np.ones((len(centred), len(inverse)), np.float32)
+    np.matmul(centred, (vectors * np.sqrt(inverse[:ranks])).astype(np.float32), out=found[:, :ranks])
     return _banded(np.square(found, out=found), inverse, edges)
 
 
@@ -183,20 +185,43 @@ def of_vectors(values, folds):
 
 def _of_vectors(values, folds):
     """The same, with the scatters and the mean about which they are."""
-    # Twice where float32 does not do.
-    for dtype in dict.fromkeys([np.result_type(values, np.float32), np.dtype(np.float64)]):
+    count, features = values.shape
+    # Twice where float32 does not do; fewer images than features leave eigenvalues that are 0.
+    dtypes = [np.result_type(values, np.float32)] * (count > features) + [np.dtype(np.float64)]
+    for dtype in dict.fromkeys(dtypes):
         origin = values.mean(axis=0, dtype=np.float64).astype(dtype)
         centred = values.astype(dtype, copy=False) - origin
-        scatters = _Scatters(folds, values.shape[1])
-        for fold in range(folds):
-            scatters.add(fold, centred[fold::folds])
+        scatters = _dealt(centred, folds)
         if dtype == np.float64 or not scatters.steep():
             break
-    eigenvalues, vectors = _eigensystem(scatters.of(slice(None)), dtype)
-    edges = rank_bands(len(eigenvalues))
-    inverse = _inverse(eigenvalues, len(eigenvalues))
+    within = scatters
+    if count <= features:
+        centred = _in_their_space(centred)
+        within = _dealt(centred, folds)
+    eigenvalues, vectors = _eigensystem(within.of(slice(None)), dtype)
+    edges = rank_bands(features)
+    inverse = _padded(_inverse(eigenvalues, features), features)
     scores = _scores(centred.astype(np.float32, copy=False), vectors, inverse, edges).astype(SCORES)
-    return Folded(eigenvalues, scatters.held_out(dtype), scores, edges), scatters, origin
+    spectra = (_padded(its, features) for its in (eigenvalues, within.held_out(dtype)))
+    return Folded(*spectra, scores, edges), scatters, origin
+
+
+def _dealt(centred, folds):
+    scatters = _Scatters(folds, centred.shape[1])
+    for fold in range(folds):
+        scatters.add(fold, centred[fold::folds])
+    return scatters
+
+
+def _in_their_space(vectors):
+    """Coordinates (sample, sample) of fewer vectors (sample, feature) than features, in the space that they span."""
+    squares, directions = eigh(vectors @ vectors.T, driver="evd", check_finite=False)
+    return directions * np.sqrt(np.maximum(squares, 0))
+
+
+def _padded(values, ranks):
+    """Of the ranks that there are, and 0 of the others."""
+    return np.pad(values, (0, ranks - len(values)))
 
 
 def of_layer(samples, folds, *, threads=1, block_bytes=BLOCK_BYTES):
