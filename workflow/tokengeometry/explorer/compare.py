@@ -2,7 +2,6 @@
 
 import numpy as np
 from bokeh.models import (
-    Column,
     ColumnDataSource,
     CustomJSTickFormatter,
     Div,
@@ -19,7 +18,7 @@ from bokeh.models import (
 from tokengeometry.explorer import colours, quantities
 from tokengeometry.explorer.controls import named
 from tokengeometry.explorer.grid import places, token_map
-from tokengeometry.explorer.page import HERE, STYLE, as_html
+from tokengeometry.explorer.page import HERE, STYLE, as_html, laid_out, text_of
 from tokengeometry.explorer.trajectory import trajectory
 from tokengeometry.tables import TOGETHER
 
@@ -96,25 +95,9 @@ def compare_page(branches, found):
         models |= _grid(side, says, about["colours"])
     models["trajectory"].css_classes = ["wide"]
     models["words"] = Div(stylesheets=[sheet], sizing_mode="stretch_both", css_classes=["panel"])
-    for name, model in models.items():
-        model.name = model.name or name
-    charts = Row(
-        *(models[name] for name in ("grid_a", "grid_b", "grid_d", "trajectory", "words")),
-        stylesheets=[sheet],
-        css_classes=["charts"],
-        sizing_mode="stretch_width",
-    )
-    head = Div(text="<h1>Two branches beside each other</h1>", stylesheets=[sheet], sizing_mode="stretch_width")
-    help_ = Div(text=HELP, stylesheets=[sheet], sizing_mode="stretch_width")
-    root = Column(
-        head,
-        models["bar"],
-        charts,
-        help_,
-        sizing_mode="stretch_width",
-        stylesheets=[sheet],
-        css_classes=["page"],
-    )
+    panels = [models[name] for name in ("grid_a", "grid_b", "grid_d", "trajectory", "words")]
+    head = text_of("<h1>Two branches beside each other</h1>", sheet)
+    root = laid_out(models, head, panels, [text_of(HELP, sheet)], sheet)
     return as_html(root, "Token geometry: two branches", {"models": models, "arrays": arrays, "about": about}, CODE)
 
 

@@ -64,8 +64,6 @@ def branch_page(payload, title, facts, claims, thumbnails=()):
     models["images"] = Div(name="images", stylesheets=[sheet], sizing_mode="stretch_both", css_classes=["panel"])
     models["words"] = Div(name="words", stylesheets=[sheet], sizing_mode="stretch_width")
     ranks = Row(models["range_slider"], models["reset_range"], sizing_mode="stretch_width")
-    for name, model in models.items():
-        model.name = model.name or name
     panels = [
         models["grid"],
         models["trajectory"],
@@ -74,23 +72,58 @@ def branch_page(payload, title, facts, claims, thumbnails=()):
         models["plane"],
         models["images"],
     ]
-    charts = Row(*panels, stylesheets=[sheet], css_classes=["charts"], sizing_mode="stretch_width")
-    help_ = Div(text=HELP, stylesheets=[sheet], sizing_mode="stretch_width")
-    head = Div(text=_head(title, about), stylesheets=[sheet], sizing_mode="stretch_width")
     end = Div(name="details", text=details(facts, claims), stylesheets=[sheet], sizing_mode="stretch_width")
-    root = Column(
+    below = models["words"], text_of(HELP, sheet), end
+    root = laid_out(models, text_of(_head(title, about), sheet), panels, below, sheet)
+    return as_html(root, f"{title}: token geometry", {"models": models, "arrays": arrays, "about": about}, CODE)
+
+
+def text_of(text, sheet):
+    """Text over the whole width of a page.
+
+    Parameters
+    ----------
+    text : str
+        HTML.
+    sheet : bokeh.models.InlineStyleSheet
+
+    Returns
+    -------
+    bokeh.models.Div
+    """
+    return Div(text=text, stylesheets=[sheet], sizing_mode="stretch_width")
+
+
+def laid_out(models, head, panels, below, sheet):
+    """A page: its head, the bar of its controls, its charts, and what stands below them.
+
+    Parameters
+    ----------
+    models : dict of str to bokeh.models.Model
+        What the page's code finds by name; each has that name then, unless it has one. `bar` is among them.
+    head : bokeh.models.UIElement
+    panels : sequence of bokeh.models.UIElement
+        The charts.
+    below : sequence of bokeh.models.UIElement
+    sheet : bokeh.models.InlineStyleSheet
+
+    Returns
+    -------
+    bokeh.models.Column
+    """
+    for name, model in models.items():
+        model.name = model.name or name
+    charts = Row(*panels, stylesheets=[sheet], css_classes=["charts"], sizing_mode="stretch_width")
+    return Column(
         head,
         models["bar"],
         charts,
-        models["words"],
-        help_,
-        end,
+        *below,
         sizing_mode="stretch_width",
         stylesheets=[sheet],
         css_classes=["page"],
         name="page",
     )
-    return as_html(root, f"{title}: token geometry", {"models": models, "arrays": arrays, "about": about}, CODE)
 
 
 def as_html(root, title, arguments, code):

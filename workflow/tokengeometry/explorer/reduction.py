@@ -5,7 +5,6 @@ import html
 import numpy as np
 from bokeh.models import (
     ColorBar,
-    Column,
     ColumnDataSource,
     CustomJS,
     CustomJSTickFormatter,
@@ -25,26 +24,14 @@ from bokeh.palettes import Cividis256
 
 from tokengeometry.explorer import colours
 from tokengeometry.explorer.grid import new_figure, small_legend
-from tokengeometry.explorer.page import HERE, STYLE, as_html
+from tokengeometry.explorer.page import HERE, STYLE, as_html, laid_out, text_of
 from tokengeometry.figures import style
 from tokengeometry.reduction.runs import WHOLE, policy_of
-from tokengeometry.reduction.table import main_scores
+from tokengeometry.reduction.table import LABELS, main_scores
 
 CODE = ("shared", "reduction")
 # The charts of the other pages are in two.
 ONE_ROW = ":host(.charts) { grid-auto-rows: clamp(400px, calc(100vh - 240px), 700px) }"
-SCORES = {
-    "cosine_cls": "Cosine of the final CLS to the whole model's",
-    "cosine_tokens": "Cosine of the final tokens to the whole model's",
-    "error_cls": "Relative error of the final CLS",
-    "error_tokens": "Relative error of the final tokens",
-    "knn_cls": "Accuracy of k-NN on CLS",
-    "knn_mean": "Accuracy of k-NN on the mean token",
-    "probe_cls": "Accuracy of a linear probe on CLS",
-    "probe_mean": "Accuracy of a linear probe on the mean token",
-    "alpha_cls": "Change of α of CLS",
-    "alpha_mean": "Change of α of the mean token",
-}
 OVER = {
     "share": "Operations over the whole model's",
     "speed": "Images per second over the whole model's, float32",
@@ -105,35 +92,19 @@ def reduction_page(title, table, schedules, places, sizes, grid, images):
     curves, found = _tradeoff(about, models["score"])
     models |= found | _schedule(about["depth"]) | _map(grid, float(arrays["sizes"].max()))
     models["words"] = Div(stylesheets=[sheet], sizing_mode="stretch_width")
-    for name, model in models.items():
-        model.name = model.name or name
-    charts = Row(
-        *(models[name] for name in ("tradeoff", "schedule", "map")),
-        stylesheets=[sheet],
-        css_classes=["charts"],
-        sizing_mode="stretch_width",
-    )
     head = (
         f"<h1>{html.escape(title)}: fewer tokens <small>N = {images:,} images · {about['places']} spatial tokens · "
         f"<a href='{html.escape(about['file'])}.html'>the branch's page</a></small></h1>"
     )
-    root = Column(
-        Div(text=head, stylesheets=[sheet], sizing_mode="stretch_width"),
-        models["bar"],
-        charts,
-        models["words"],
-        Div(text=HELP, stylesheets=[sheet], sizing_mode="stretch_width"),
-        sizing_mode="stretch_width",
-        stylesheets=[sheet],
-        css_classes=["page"],
-    )
+    panels = [models[name] for name in ("tradeoff", "schedule", "map")]
+    root = laid_out(models, text_of(head, sheet), panels, [models["words"], text_of(HELP, sheet)], sheet)
     arguments = {"models": models, "curves": curves, "arrays": arrays, "about": about}
     return as_html(root, f"{title}: fewer tokens", arguments, CODE)
 
 
 def _about(title, table, schedules, grid):
     """All numbers but those of places."""
-    scores = {name: label for name, label in SCORES.items() if name in table}
+    scores = {name: label for name, label in LABELS.items() if name in table}
     over = {name: label for name, label in OVER.items() if name in table}
     numbers = [*over, *(name + end for name in scores for end in ("", "_low", "_high"))]
     means = table.groupby(["policy", "budget"], sort=False)[list(dict.fromkeys(["speed", *numbers]))].mean()

@@ -7,14 +7,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tokengeometry.figures import style
 from tokengeometry.reduction.runs import WHOLE, policy_of
-from tokengeometry.reduction.table import main_scores, pareto
-
-SCORES = {
-    "cosine_cls": "Cosine of the final CLS\nto the whole model's",
-    "cosine_tokens": "Cosine of the final tokens\nto the whole model's",
-    "knn_cls": "Accuracy of k-NN on CLS",
-    "knn_mean": "Accuracy of k-NN on the mean token",
-}
+from tokengeometry.reduction.table import LABELS, main_scores, pareto
 
 
 @style.applied
@@ -65,7 +58,7 @@ def _draw(axes, table, score, policies):
         axes.errorbar(rows.speed, value, bars, np.nan_to_num(sides), label=policy, elinewidth=0.6, **look)
     front = means[pareto(means.speed, means[score]) & (means.policy != WHOLE)]
     axes.plot(front.speed, of(front[score]), "o", markersize=8, fillstyle="none", color=style.ANNOTATION, zorder=5)
-    axes.set_ylabel("\n".join(textwrap.wrap(SCORES[score].replace("\n", " "), 30)))
+    axes.set_ylabel("\n".join(textwrap.wrap(LABELS[score], 30)))
     if score.startswith("cosine"):
         axes.set_yscale("log")
         axes.invert_yaxis()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokengeometry.explorer import backdrop
 from tokengeometry.geometry import triangles
 from tokengeometry.geometry.uncertainty.bands import rank_bands
 from tokengeometry.geometry.uncertainty.similarity import CKA_IMAGES, FOLDS, KINDS, MEASURES
@@ -40,8 +41,6 @@ NUMPY_PROCESS_BYTES = 3 * 2**25
 CLUSTERS_BYTES = 31 * 2**24
 # Tokens whose images' scores a page's job has in memory at a time.
 EXPLORED_TOKENS = 64
-# And images of a batch that it reads.
-EXPLORED_IMAGES = 8
 # Of an image that a thread decodes: five megapixels and their copy.
 IMAGE_BYTES = 2**25
 
@@ -415,7 +414,7 @@ def explored(study, model, job):
     """
     values = model["in_chans"] * math.prod(model["image_size"])
     # A batch in float64 twice; the sums, and what is made of them.
-    reading = _loading_bytes(EXPLORED_IMAGES, values, 1, 4) + 6 * 8 * values
+    reading = _loading_bytes(backdrop.BATCH, values, 1, 4) + 6 * 8 * values
     layers, images = claimed(study, job, job["split"])
     tokens, features = layer_shape(model, 1)
     features = max(features, layer_shape(model, 0)[1])

@@ -6,6 +6,19 @@ import pandas as pd
 from tokengeometry.reduction.runs import WHOLE, policy_of
 from tokengeometry.reduction.scores import SHARES, interval
 
+# What the scores are called where they are drawn.
+LABELS = {
+    "cosine_cls": "Cosine of the final CLS to the whole model's",
+    "cosine_tokens": "Cosine of the final tokens to the whole model's",
+    "error_cls": "Relative error of the final CLS",
+    "error_tokens": "Relative error of the final tokens",
+    "knn_cls": "Accuracy of k-NN on CLS",
+    "knn_mean": "Accuracy of k-NN on the mean token",
+    "probe_cls": "Accuracy of a linear probe on CLS",
+    "probe_mean": "Accuracy of a linear probe on the mean token",
+    "alpha_cls": "Change of α of CLS",
+    "alpha_mean": "Change of α of the mean token",
+}
 # Scores of which less is better.
 ERRORS = ("error_cls", "error_tokens")
 # Of α's change, neither more nor less is better.
