@@ -74,8 +74,10 @@ def _errors(spectrum, attributes, folded, concatenated, kind, settings):
     return table.assign(trusted=doubt == "", doubt=doubt)
 
 
-def means_table(layers, folded, clusters, model, **settings):
-    """Means of α over all tokens, over the spatial ones and over each cluster, layer by layer.
+def means_tables(layers, folded, clusters, model, **settings):
+    """Means of α, layer by layer: over groups of tokens; and over a grid of ranges of ranks.
+
+    A slope that drifts along the spectrum makes α another one in every range.
 
     Parameters
     ----------
@@ -90,59 +92,36 @@ def means_table(layers, folded, clusters, model, **settings):
 
     Returns
     -------
-    pandas.DataFrame
+    means : pandas.DataFrame
         Columns layer, group ("tokens": all of them, "spatial", "cluster 1", …), tokens (that have an α), alpha,
         alpha_corrected, se, low, high.
         Tokens share images: the error is that of the mean over tokens of their influences, image by image.
+    ranges : pandas.DataFrame
+        Columns layer, group ("cls"; "spatial", the mean over the spatial tokens; "pooled"), first, last (rank), and
+        those of `means` from tokens on.
     """
     of_cluster = clusters.dropna(subset="cluster").groupby("cluster").token
     groups = {f"cluster {int(cluster)}": set(tokens) for cluster, tokens in of_cluster}
-    rows = []
+    means, ranges = [], []
     for layer, store in sorted(layers.items()):
-        tokens = layer_tokens(model, layer)
-        members = {"tokens": np.full(len(tokens), True), "spatial": tokens.kind.to_numpy() == "spatial"}
+        spectra, tokens, fitted = spectra_of(store), layer_tokens(model, layer), tuple(settings["ranks"])
+        cls, spatial = tokens.name.to_numpy() == "cls", tokens.kind.to_numpy() == "spatial"
+        members = {"tokens": np.full(len(tokens), True), "spatial": spatial}
         members |= {group: tokens.token.isin(its).to_numpy() for group, its in groups.items()}
-        spectrum = spectra_of(store)["token"]
-        for group, inside in members.items():
-            (its,) = _means(spectrum, inside, store, folded.get(layer), "token", [settings["ranks"]], settings)
-            rows.append({"layer": layer, "group": group, **its})
-    return pd.DataFrame(rows)
-
-
-def ranges_table(layers, folded, model, **settings):
-    """α over a grid of ranges of ranks: of CLS, of the pooled tokens, and the mean over the spatial tokens.
-
-    A slope that drifts along the spectrum makes α another one in every range.
-
-    Parameters
-    ----------
-    layers, folded, model, **settings
-        As of `means_table`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns layer, group ("cls", "spatial", "pooled"), first, last (rank), and those of `means_table`.
-    """
-    rows = []
-    for layer, store in sorted(layers.items()):
-        spectra, tokens = spectra_of(store), layer_tokens(model, layer)
-        grid = [
-            ranges
-            for ranges in itertools.product(FIRST_RANKS, LAST_RANKS)
-            if ranges[1] <= spectra["pooled"][0].shape[-1]
-        ]
-        grid = sorted({*grid, tuple(settings["ranks"])})
-        for group, kind, inside in (
-            ("cls", "token", tokens.name.to_numpy() == "cls"),
-            ("spatial", "token", tokens.kind.to_numpy() == "spatial"),
-            ("pooled", "pooled", np.array([True])),
-        ):
-            if inside.any():
-                found = _means(spectra[kind], inside, store, folded.get(layer), kind, grid, settings)
-                ranges = [{"first": first, "last": last} for first, last in grid]
-                rows += [{"layer": layer, "group": group, **of, **its} for of, its in zip(ranges, found, strict=True)]
-    return pd.DataFrame(rows)
+        ranks = spectra["pooled"][0].shape[-1]
+        grid = sorted({*(its for its in itertools.product(FIRST_RANKS, LAST_RANKS) if its[1] <= ranks), fitted})
+        over = {group: inside for group, inside in (("cls", cls), ("spatial", spatial)) if inside.any()}
+        # All of a layer's tokens at once: their scores are most of what there is to read.
+        of_tokens = [(inside, fitted) for inside in members.values()]
+        of_tokens += itertools.product(over.values(), grid)
+        found = _means(spectra["token"], of_tokens, store, folded.get(layer), "token", settings)
+        means += [{"layer": layer, "group": group, **its} for group, its in zip(members, found, strict=False)]
+        found = found[len(members) :]
+        pooled = [(np.array([True]), its) for its in grid]
+        found += _means(spectra["pooled"], pooled, store, folded.get(layer), "pooled", settings)
+        for (group, (first, last)), its in zip(itertools.product((*over, "pooled"), grid), found, strict=True):
+            ranges.append({"layer": layer, "group": group, "first": first, "last": last, **its})
+    return pd.DataFrame(means), pd.DataFrame(ranges)
 
 
 def dimensions_table(layers, folded, alpha, means, model):
@@ -153,7 +132,7 @@ def dimensions_table(layers, folded, alpha, means, model):
     layers, folded : dict of int to open store
         As of `alpha_table`.
     alpha, means : pandas.DataFrame
-        As of `alpha_table` and `means_table`.
+        As of `alpha_table` and `means_tables`.
     model : dict
         The content of `model.json`.
 
@@ -180,21 +159,20 @@ def dimensions_table(layers, folded, alpha, means, model):
     return pd.concat([frame[columns] for frame in frames if len(frame)], ignore_index=True)
 
 
-def _means(spectrum, inside, store, folded, kind, grid, settings):
-    """Means over some tokens of a layer by range of ranks, as rows; one spectrum of all tokens is as of one token."""
+def _means(spectrum, means, store, folded, kind, settings):
+    """Means over tokens and ranges of ranks of a layer, as rows; one spectrum of all tokens is as of one token."""
     eigenvalues, floor, independent = (np.atleast_2d(its) for its in spectrum)
-    used = resolved(eigenvalues, floor, independent)
     its, folds = None, 0
     if folded is not None:
         its, folds = read_folded(folded, kind), folded.attributes["folds"]
-        its = its.of(inside) if kind == "token" else its.of(None)
+        its = its if kind == "token" else its.of(None)
     found = fits.mean_estimates(
-        eigenvalues[inside],
-        used[inside],
+        eigenvalues,
+        resolved(eigenvalues, floor, independent),
         store.attributes["samples"],
         its,
         folds,
-        grid,
+        means,
         weights=settings["weights"],
         min_ranks=settings["min_ranks"],
     )

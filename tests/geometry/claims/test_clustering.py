@@ -7,10 +7,12 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
+from tokengeometry.geometry import clusters
 from tokengeometry.geometry.claims import clustering
 from tokengeometry.geometry.claims.branch import halves
 from tokengeometry.geometry.claims.verdicts import in_rows
 from tokengeometry.geometry.clusters import cluster_trajectories
+from umap import UMAP
 
 SETTINGS = dict(count=3, neighbors=10, min_dist=0.1, seed=0)
 RNG = np.random.default_rng(0)
@@ -59,6 +61,19 @@ def test_every_index_stands_beside_its_null(of_groups, of_one):
         for claim in ("6a", "6c", "6e", "6f", "6g"):
             assert np.isfinite([found[claim].p, found[claim].reference]).all()
             assert "null: 20 draws of one Gaussian" in found[claim].statistic
+
+
+def test_processes_change_no_number(monkeypatch):
+    monkeypatch.setattr(clustering, "NULLS", 3)
+    monkeypatch.setattr(clustering, "SEEDS", 2)
+    one, two = (clustering.of_trajectories(ONE, 0.5 * ONE[::-1], SETTINGS, threads=threads) for threads in (1, 2))
+    assert in_rows(one).equals(in_rows(two))
+
+
+def test_the_plane_is_that_of_umaps_own_distances():
+    start = clusters._start(GROUPS, 3)
+    own = UMAP(n_neighbors=10, min_dist=0.1, random_state=3, n_jobs=1, init=start).fit_transform(GROUPS)
+    assert np.array_equal(cluster_trajectories(GROUPS, **SETTINGS | {"seed": 3}).embedding, own)
 
 
 def test_without_folds_the_halves_are_not_told():

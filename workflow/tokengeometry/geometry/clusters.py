@@ -93,6 +93,7 @@ def _plane(points, neighbors, min_dist, seed):
 
     _keep_compiled()
     reducer = UMAP(
+        metric="precomputed",
         n_neighbors=min(neighbors, len(points) - 1),
         min_dist=min_dist,
         random_state=seed,
@@ -101,7 +102,17 @@ def _plane(points, neighbors, min_dist, seed):
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*force_all_finite.*")
-        return reducer.fit_transform(points)
+        warnings.filterwarnings("ignore", message="using precomputed metric.*")
+        return reducer.fit_transform(_distances(points))
+
+
+def _distances(points):
+    """Euclidean distances (point, point) digit by digit as UMAP has them, which calls a function for every pair."""
+    rounded = points.astype(np.float32)
+    distances = np.empty((len(points), len(points)))
+    for row, point in zip(distances, rounded, strict=True):
+        np.sqrt(np.square(rounded - point).sum(axis=1, dtype=np.float64), out=row)
+    return distances
 
 
 def _start(points, seed):

@@ -39,6 +39,9 @@ LIGHT_PROCESS_BYTES = 5 * 2**25
 NUMPY_PROCESS_BYTES = 3 * 2**25
 # That of figures, with umap, which compiles when it runs first.
 CLUSTERS_BYTES = 31 * 2**24
+# How often claims go through UMAP and k-means; and the products that take as long as that does, for each token.
+CLUSTERINGS = 102
+CLUSTERING_FLOPS = 10**7
 # Tokens whose images' scores a page's job has in memory at a time.
 EXPLORED_TOKENS = 64
 # Of an image that a thread decodes: five megapixels and their copy.
@@ -100,7 +103,7 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case "cluster_table":
             return Cost(CLUSTERS_BYTES)
         case "claims_table":
-            return claims(model, *claimed(study, job, job["split"]))
+            return claims(model, *claimed(study, job, job["split"]), threads)
         case "claims_of_splits":
             return splits(model, *(claimed(study, job, split) for split in ("train", "test")))
         case "correlation_table" | "figures" if "split" in job:
@@ -348,8 +351,13 @@ def _folding_bytes(samples, tokens, features, threads):
     """Of samples that are dealt into folds: those of some tokens, and a batch on its way there; and each thread's."""
     whole = 4 * samples * tokens * features
     batch = min(BATCH_BYTES, whole)
-    # Of a token at work: its samples in float64, its scores, scatters of folds, eigenvectors.
-    scores = min(whole, BLOCK_BYTES) + batch + (threads + 1) * (32 * samples * features + 10 * 8 * features**2)
+    # Of a token at work: its samples in float64, its scores, scatters of folds, eigenvectors. Fewer samples than
+    # features are solved in their own space; scatters remain, and what all tokens are solved with.
+    size = min(samples, features)
+    token = (threads + 1) * (32 * samples * features + 10 * 8 * size**2)
+    if size < features:
+        token += (3 * threads + 10) * 8 * features**2
+    scores = min(whole, BLOCK_BYTES) + batch + token
     images = min(samples, CKA_IMAGES)
     # The layer, if it fits into memory, else a block of tokens and one more batch. Gram matrices of folds and of the
     # images, of those half; and sums of both.
@@ -362,7 +370,7 @@ def uncertainty(samples, folds, tokens, features, threads=1):
     store = _folded_bytes((tokens,), samples, features) + array_bytes((tokens, features), "float64")
     store += 2 * (_folded_bytes((), samples, features) + array_bytes((features,), "float64"))
     store += array_bytes((len(MEASURES), len(KINDS), 2 + FOLDS), "float64")
-    memory = LIGHT_PROCESS_BYTES + _folding_bytes(samples, tokens, features, threads) + store
+    memory = NUMPY_PROCESS_BYTES + _folding_bytes(samples, tokens, features, threads) + store
     products = 6 * samples * features**2 + (12 + 14 * folds) * features**3
     return Cost(memory, (store,), (tokens + 1) * products)
 
@@ -437,9 +445,10 @@ def _influences_bytes(model, layers, images):
     return tokens * images * (4 * layers + 6 * bands + 16)
 
 
-def claims(model, layers, images):
-    """Of the table of claims of a branch."""
-    return Cost(CLUSTERS_BYTES + _influences_bytes(model, layers, images))
+def claims(model, layers, images, threads=1):
+    """Of the table of claims of a branch: most of it goes to UMAP, which each process has for itself."""
+    memory = threads * CLUSTERS_BYTES + _influences_bytes(model, layers, images)
+    return Cost(memory, (), CLUSTERINGS * CLUSTERING_FLOPS * layer_shape(model, 1)[0])
 
 
 def splits(model, *of_splits):

@@ -11,7 +11,7 @@ import numpy as np
 
 from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.geometry.uncertainty import fits
-from tokengeometry.geometry.uncertainty.stores import read as read_folded
+from tokengeometry.geometry.uncertainty.stores import read_tokens
 from tokengeometry.model.tokens import layer_tokens
 
 # Ranks that the usual fit of α leaves out.
@@ -124,13 +124,12 @@ def _of_layer(store, folded, inside, samples):
     if not varies.any():
         return {name: (np.nan, np.full(images, np.nan)) for name in MEASURES}, 0
     inside, eigenvalues = inside[varies], np.where(used, eigenvalues, 0.0)[varies]
-    its = None
+    measured = [measure(eigenvalues) for measure in MEASURES.values()]
+    psi = [None] * len(measured)
     if folded is not None:
-        its = read_folded(folded, "token").of(inside)
-    found = {}
-    for name, measure in MEASURES.items():
-        value, derivatives = measure(eigenvalues)
+        first = inside[0]
+        its = read_tokens(folded, slice(first, inside[-1] + 1)).of(inside - first)
         # The mean over tokens, image by image: tokens share images.
-        psi = None if its is None else fits.influence(its, derivatives).mean(axis=0)
-        found[name] = value.mean(), psi
-    return found, int(varies.sum())
+        psi = fits.mean_influence(its, np.stack([derivatives for _, derivatives in measured]) / len(inside))
+    values = [value.mean() for value, _ in measured]
+    return dict(zip(MEASURES, zip(values, psi, strict=True), strict=True)), int(varies.sum())

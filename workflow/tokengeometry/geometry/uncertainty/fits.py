@@ -268,16 +268,39 @@ def doubt(images, folds, last):
     return "" if images >= times * last else f"{images} images in folds are fewer than {times} times rank {last}"
 
 
-def mean_estimates(eigenvalues, used, samples, folded, folds, grid, *, weights, min_ranks):
-    """The mean α of tokens over several ranges of ranks, as `estimate` has it of one token and one range.
+def mean_influence(folded, coefficients):
+    """What an image does to sums over tokens of numbers that are linear in log λ; see `influence`.
+
+    Parameters
+    ----------
+    folded : tokengeometry.geometry.uncertainty.spectra.Folded
+        With scores (token, sample, band).
+    coefficients : array, (number, token, rank)
+        Those beyond the bands are left out.
+
+    Returns
+    -------
+    array, (number, sample), float64
+        ψ, with mean 0 over the images.
+    """
+    sums = band_sums(coefficients[..., : folded.edges[-1]], folded.edges).astype(np.float32)
+    found = np.zeros((len(sums), folded.scores.shape[-2]))
+    # Token by token, so that no copy of all scores is made.
+    for token in np.flatnonzero(sums.any(axis=(0, 2))):
+        found += sums[:, token] @ folded.scores[token].astype(np.float32).T
+    return found - found.mean(axis=-1, keepdims=True)
+
+
+def mean_estimates(eigenvalues, used, samples, folded, folds, means, *, weights, min_ranks):
+    """Mean α over tokens and ranges of ranks, as `estimate` has it of one token and one range.
 
     Parameters
     ----------
     eigenvalues, used : array, (token, rank)
     samples, folded, folds
         As of `estimate`; `folded` has a leading axis of tokens, or is None: then there is no error.
-    grid : sequence of (int, int)
-        First and last ranks.
+    means : sequence of (array of bool (token,), (int, int))
+        Over which tokens, and from which rank to which.
     weights
         As of `estimate`.
     min_ranks : int
@@ -286,26 +309,29 @@ def mean_estimates(eigenvalues, used, samples, folded, folds, grid, *, weights, 
     Returns
     -------
     list of (tokens, alpha, corrected, se)
-        By range: how many tokens have an α, and means over them; NaN where none has, or where there are no errors.
+        How many of the tokens have an α, and means over them; NaN where none has, or where there are no errors.
     """
-    every, means = [], []
-    for first, last in grid:
-        of_log = coefficients(used, (first, last), weights).alpha
-        enough = used[:, first - 1 : last].sum(axis=1) >= min(min_ranks, last - first + 1)
-        count = enough.sum()
-        of_log = np.where(enough[:, None], of_log, 0.0) / max(count, 1)
-        values = (eigenvalues,) if folded is None else (eigenvalues, folded.eigenvalues, folded.held_out)
-        means.append((count, *(_combine(of_log, its).sum() if count else np.nan for its in values)))
-        every.append(of_log)
-    if folded is None:
-        return [(count, alpha, np.nan, np.nan) for count, alpha in means]
-    last = folded.edges[-1]
-    sums = band_sums(np.stack(every)[..., :last], folded.edges).reshape(len(grid), -1).astype(np.float32)
-    scores = np.moveaxis(folded.scores, -2, -1).astype(np.float32).reshape(sums.shape[1], -1)
-    errors = standard_error(sums @ scores, samples)
-    share = (folds - 1) / (2 * folds - 1) * folded.scores.shape[-2] / samples
-    found = []
-    for (count, alpha, whole, held_out), se, its in zip(means, errors, every, strict=True):
-        corrected = alpha - (whole - held_out) * share if count and not its[..., last:].any() else np.nan
-        found.append((count, alpha, corrected, se))
-    return found
+    of_range = {ranges: coefficients(used, ranges, weights).alpha for _, ranges in means}
+    counts, every = np.zeros(len(means), int), np.zeros((len(means), *used.shape))
+    for position, (inside, (first, last)) in enumerate(means):
+        enough = inside & (used[:, first - 1 : last].sum(axis=1) >= min(min_ranks, last - first + 1))
+        counts[position] = enough.sum()
+        every[position] = np.where(enough[:, None], of_range[first, last], 0.0) / max(counts[position], 1)
+
+    def combined(its):
+        """As `_combine`, over all tokens."""
+        ranks = min(used.shape[-1], its.shape[-1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(its[:, :ranks])
+        finite = np.isfinite(logs)
+        empty = (every[..., :ranks].astype(bool) & ~finite).any(axis=(1, 2)) | (counts == 0)
+        return np.where(empty, np.nan, np.tensordot(every[..., :ranks], np.where(finite, logs, 0.0), 2))
+
+    alpha, corrected, errors = combined(eigenvalues), *np.full((2, len(means)), np.nan)
+    if folded is not None:
+        share = (folds - 1) / (2 * folds - 1) * folded.scores.shape[-2] / samples
+        beyond = every[..., folded.edges[-1] :].any(axis=(1, 2))
+        bias = combined(folded.eigenvalues) - combined(folded.held_out)
+        corrected = np.where(beyond, np.nan, alpha - bias * share)
+        errors = np.where(counts > 0, standard_error(mean_influence(folded, every), samples), np.nan)
+    return list(zip(counts, alpha, corrected, errors, strict=True))
