@@ -26,7 +26,8 @@ import psutil
 import yaml
 from tokengeometry.errors import StudyError, explain
 from tokengeometry.figures.style import save
-from tokengeometry.operations import cost
+from tokengeometry.operations.cost.sizes import activation_disk, layer_shape
+from tokengeometry.operations.cost.sums import moments
 from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.tables import TOKENS
 
@@ -92,11 +93,11 @@ class Bench:
     def needs(self, samples, image_size):
         """Bytes of disk and of memory that a size takes: those of the study with stores, and of the naive way."""
         model = self.models[image_size]
-        shapes = [cost.layer_shape(model, layer) for layer in workflow.analysed_layers(self.config)]
-        every = [cost.layer_shape(model, layer) for layer in range(model["depth"] + 1)]
+        shapes = [layer_shape(model, layer) for layer in workflow.analysed_layers(self.config)]
+        every = [layer_shape(model, layer) for layer in range(model["depth"] + 1)]
         dtype = self.config["activations"]["dtype"]
-        disk = sum(cost.activation_disk(samples, *shape, dtype) for shape in every)
-        disk += sum(2 * cost.moments(samples, *shape).disk for shape in shapes)
+        disk = sum(activation_disk(samples, *shape, dtype) for shape in every)
+        disk += sum(2 * moments(samples, *shape).disk for shape in shapes)
         values = [samples * tokens * features for tokens, features in shapes]
         # All layers in float32; besides, of the largest, its flattened copy in float32 and in float64.
         memory = 4 * sum(values) + 12 * max(values)
@@ -192,7 +193,7 @@ class Bench:
 
     def _add(self, what, samples, image_size, *costs):
         model = self.models[image_size]
-        tokens, _ = cost.layer_shape(model, model["depth"])
+        tokens, _ = layer_shape(model, model["depth"])
         self.measurements.append(Measurement(what, samples, image_size, tokens, *costs))
         self.save(self.found())
 

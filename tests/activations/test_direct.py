@@ -20,7 +20,7 @@ from tokengeometry.errors import StudyError
 from tokengeometry.geometry import concatenated, moments
 from tokengeometry.geometry.uncertainty.spectra import of_layer
 from tokengeometry.model.token_chain import TokenChain, create_model, patchify
-from tokengeometry.operations import cost
+from tokengeometry.operations.cost import direct
 from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.storage import zarr_store
 
@@ -271,17 +271,17 @@ VIT_B_8 = {"in_chans": 3, "patch_size": [8, 8], "grid": [28, 28], "prefix_tokens
 
 def test_the_whole_part_is_one_slab_where_it_fits():
     job = VIT_B_8, [0, 1, 2], 64, 2000, 2000
-    assert cost.direct_size(cost.direct_memory(*job), *job) == (2000, 3)
+    assert direct.direct_size(direct.direct_memory(*job), *job) == (2000, 3)
 
 
 def test_less_memory_makes_small_slabs_and_groups_and_never_less_than_the_concatenated_samples():
-    least = cost.direct_memory(VIT_B_8, [0, 1, 2], 64, 2000, 2000)
+    least = direct.direct_memory(VIT_B_8, [0, 1, 2], 64, 2000, 2000)
     part = VIT_B_8, [0, 1, 2], 64, 50_000, 2000
-    assert cost.direct_size(least - 2**20, *part) == (2000, 1)
+    assert direct.direct_size(least - 2**20, *part) == (2000, 1)
     # Of a long part, what is asked for is bounded.
     longer = VIT_B_8, [0, 1, 2], 64, 500_000, 2000
-    assert cost.direct_memory(*part) == cost.direct_memory(*longer)
-    assert cost.direct_size(cost.direct_memory(*part), *part) == (2000, 3)
+    assert direct.direct_memory(*part) == direct.direct_memory(*longer)
+    assert direct.direct_size(direct.direct_memory(*part), *part) == (2000, 3)
 
 
 MEASURE = """
@@ -290,7 +290,7 @@ import numpy as np, torch
 from timm.models.vision_transformer import VisionTransformer
 from tokengeometry.activations import in_memory
 from tokengeometry.geometry import moments
-from tokengeometry.operations import cost
+from tokengeometry.operations.cost import direct
 from tokengeometry.geometry.uncertainty.layers import of_layer
 from tokengeometry.model.token_chain import TokenChain, describe
 torch.set_num_threads(1)
@@ -310,7 +310,7 @@ in_memory.analyse_writing(
     write, images, TokenChain(network), layers, np.arange(samples), size=(samples, 3), joint=samples, folds=2,
     doubts=lambda layer, its: of_layer(its, 2, [], dtypes=["float32"], threads=2), doubted=samples, **place
 )
-print(cost.direct_memory(describe(network, ""), layers, 64, samples, samples, 0, 2))
+print(direct.direct_memory(describe(network, ""), layers, 64, samples, samples, 0, 2))
 """
 
 

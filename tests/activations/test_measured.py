@@ -8,7 +8,7 @@ import torch
 from small_study import OFFLINE, SMALL, Workflow
 from tokengeometry import unpack_scatter
 from tokengeometry.model.token_chain import load_chain
-from tokengeometry.operations import cost
+from tokengeometry.operations.cost import sizes
 from tokengeometry.storage import zarr_store
 from tokengeometry.study import Study
 
@@ -90,4 +90,4 @@ def test_the_plan_knows_the_noise(coarse):
     chunks = [
         file for name in ("difference", "reference") for file in (store / name / "c").rglob("*") if file.is_file()
     ]
-    assert sum(file.stat().st_size for file in chunks) == cost.noise_disk(16, 17, 192, 2)
+    assert sum(file.stat().st_size for file in chunks) == sizes.noise_disk(16, 17, 192, 2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_study import PRINT_PEAK, REPOSITORY
 from tokengeometry.geometry import triangles
-from tokengeometry.operations import cost
+from tokengeometry.operations.cost import forward, sums
 from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.storage import zarr_store
 
@@ -133,7 +133,7 @@ def test_peak_memory_of_spectra_does_not_grow_with_the_parts(tmp_path):
 def test_peak_memory_of_sums_is_what_was_planned(tmp_path, rule, shape):
     source = write_activations(tmp_path / "a.zarr", *shape)
     found = peak(rule, source, tmp_path / "out.zarr", joint=shape[0])
-    assert 0.5 < found / getattr(cost, rule)(*shape).memory <= 1
+    assert 0.5 < found / getattr(sums, rule)(*shape).memory <= 1
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_peak_memory_of_a_merge_is_what_was_planned(tmp_path, shape):
         store.write("averaged", matrix, ("feature", "other_feature"))
         store.write("norms", np.ones((samples, tokens), np.float32), ("sample", "token"))
     found = peak("merged_moments", tmp_path / "moments.zarr", tmp_path / "out.zarr")
-    assert 0.5 < found / cost.merged_moments(2 * samples, tokens, features).memory <= 1
+    assert 0.5 < found / sums.merged_moments(2 * samples, tokens, features).memory <= 1
 
 
 @pytest.mark.slow
@@ -156,5 +156,5 @@ def test_peak_memory_of_a_merge_is_what_was_planned(tmp_path, shape):
 def test_peak_memory_of_loading_images_is_what_was_planned(tmp_path, batch_size, workers):
     model = {"image_size": [224, 224], "in_chans": 3, "patch_size": [16, 16], "grid": [14, 14]}
     images = dict(count=6 * batch_size, image=32, size=224, patch=16, batch_size=batch_size, workers=workers)
-    planned = cost.pixels(model, 6 * batch_size, batch_size, "float32", workers)
+    planned = forward.pixels(model, 6 * batch_size, batch_size, "float32", workers)
     assert 0.5 < peak("pixels", "", tmp_path / "p.zarr", **images) / planned.memory <= 1

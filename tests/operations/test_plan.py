@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 from small_study import SMALL, Workflow, write_pictures
-from tokengeometry.operations import cost, plan
-from tokengeometry.operations.cost import Cost
+from tokengeometry.operations import plan
+from tokengeometry.operations.cost import sizes, sums
+from tokengeometry.operations.cost.sizes import Cost
 from tokengeometry.operations.plan import Job
 from tokengeometry.storage import zarr_store
 
@@ -132,16 +133,16 @@ def test_the_plan_is_of_the_whole_study_and_its_disk_that_of_the_stores(finished
 
 def test_a_single_part_takes_two_layers_of_activations_and_one_of_moments(planned):
     found = planned(samples=24, samples_per_part=24, **NOT_KEPT | POWER_LAW)
-    assert found.disk("pixels") == cost.activation_disk(24, *PIXELS)
-    assert found.disk("layer") == 2 * cost.activation_disk(24, *TOKENS)
-    assert found.disk("moments") == cost.moments(24, *PIXELS).disk
+    assert found.disk("pixels") == sizes.activation_disk(24, *PIXELS)
+    assert found.disk("layer") == 2 * sizes.activation_disk(24, *TOKENS)
+    assert found.disk("moments") == sums.moments(24, *PIXELS).disk
     stay = sum(found.rows[BRANCH, rule][2] for rule in ("concatenated", "spectra", "correlation_matrix", "uncertainty"))
     assert found.disk("left at the end", "total") == 1e9 * (stay + found.rows["whole study", "model"][2])
 
 
 def test_moments_of_a_layer_wait_for_its_spectra_and_for_no_table(planned):
     found = planned(samples=24, samples_per_part=24, statistics=["power_law", "token_norm"], **NOT_KEPT)
-    assert found.disk("moments") == cost.moments(24, *PIXELS).disk
+    assert found.disk("moments") == sums.moments(24, *PIXELS).disk
 
 
 @pytest.mark.parametrize("joint", [8, 24])
@@ -156,15 +157,15 @@ def test_what_waits_for_other_parts_adds_up(planned, joint):
         **NOT_KEPT | POWER_LAW,
     )
     # Those of the first part wait for the second, layer by layer, and merged for the third.
-    every_layer = cost.moments(8, *PIXELS).disk + 2 * cost.moments(8, *TOKENS).disk
-    assert found.disk("moments") == every_layer + cost.moments(8, *PIXELS).disk
-    merged = cost.merged_moments(16, *PIXELS).disk
+    every_layer = sums.moments(8, *PIXELS).disk + 2 * sums.moments(8, *TOKENS).disk
+    assert found.disk("moments") == every_layer + sums.moments(8, *PIXELS).disk
+    merged = sums.merged_moments(16, *PIXELS).disk
     assert found.jobs(BRANCH)["merged_moments"] == 3
-    assert found.disk("merged_moments") == merged + 2 * cost.merged_moments(16, *TOKENS).disk
+    assert found.disk("merged_moments") == merged + 2 * sums.merged_moments(16, *TOKENS).disk
     # Layers 1 and 2 of the parts of the concatenated spectrum wait for the last, which adds its own, layer by layer.
-    assert found.disk("layer") == (2 if joint == 8 else 2 * 2 + 1) * cost.activation_disk(8, *TOKENS)
+    assert found.disk("layer") == (2 if joint == 8 else 2 * 2 + 1) * sizes.activation_disk(8, *TOKENS)
     # Side by side, with two layers of each part at its fullest: the pixels, layer 1, and nothing else that is large.
-    fullest = 3 * (cost.activation_disk(8, *PIXELS) + cost.moments(8, *PIXELS).disk) + merged
+    fullest = 3 * (sizes.activation_disk(8, *PIXELS) + sums.moments(8, *PIXELS).disk) + merged
     small = found.rows["total", "left at the end"][2] * 1e9
     assert fullest <= 1e9 * found.rows["total", "all parts side by side"][2] <= fullest + small
 
@@ -192,11 +193,11 @@ def test_direct_mode_keeps_what_is_kept_and_no_activations(planned):
         activations={"store": False, "dtype": "float32", "keep": False},
         moments={"keep": False},
     )
-    sums = [cost.moments(24, *PIXELS).disk, *[cost.moments(24, *TOKENS).disk] * 2]
-    joint = [cost.concatenated(24, *shape, folds=2).disk for shape in (PIXELS, TOKENS, TOKENS)]
-    joint += [cost.uncertainty(16, 2, *shape).disk for shape in (PIXELS, TOKENS, TOKENS)]
+    layers = [sums.moments(24, *PIXELS).disk, *[sums.moments(24, *TOKENS).disk] * 2]
+    joint = [sums.concatenated(24, *shape, folds=2).disk for shape in (PIXELS, TOKENS, TOKENS)]
+    joint += [sums.uncertainty(16, 2, *shape).disk for shape in (PIXELS, TOKENS, TOKENS)]
     assert found.jobs(BRANCH)["direct"] == 1
-    assert found.disk("direct") == sum(sums) + sum(joint)
+    assert found.disk("direct") == sum(layers) + sum(joint)
     stay = sum(found.rows[BRANCH, rule][2] for rule in ("spectra", "correlation_matrix"))
     left = 1e9 * (stay + found.rows["whole study", "model"][2]) + sum(joint)
     assert found.disk("left at the end", "total") == left

@@ -10,7 +10,7 @@ from reducible import small_model, some_images
 from small_study import REPOSITORY, SMALL
 from tokengeometry.errors import StudyError
 from tokengeometry.model.token_chain import create_model, describe
-from tokengeometry.operations import cost
+from tokengeometry.operations.cost import jobs
 from tokengeometry.reduction import policies, runs
 from tokengeometry.reduction.flops import blocks_of, count
 from tokengeometry.reduction.patching import reduce
@@ -77,14 +77,14 @@ def test_the_cost_of_a_run_is_that_of_its_share():
     study, network = Study(config), create_model("vit_small_patch14_dinov2.lvd142m", 224, device="meta")
     model = describe(network, "vit_small_patch14_dinov2.lvd142m")
     job = {"model": "dinov2_vits14", "dataset": "fashion_mnist", "split": "test", "policy": "tome", "budget": "050"}
-    whole = cost.of_job("reduction_whole", study, model, job)
+    whole = jobs.of_job("reduction_whole", study, model, job)
     assert whole.flops == 2000 * count(blocks_of(network), [0] * 12)
-    assert cost.of_job("reduction_tokens", study, model, job).flops == whole.flops // 2
-    assert cost.of_job("reduction_schedule", study, model, job).flops == 0
-    searched = cost.of_job("reduction_schedule", study, model, job | {"policy": "tome-searched"})
+    assert jobs.of_job("reduction_tokens", study, model, job).flops == whole.flops // 2
+    assert jobs.of_job("reduction_schedule", study, model, job).flops == 0
+    searched = jobs.of_job("reduction_schedule", study, model, job | {"policy": "tome-searched"})
     assert searched.flops == pytest.approx(64 * whole.flops / 2000 * (1 + 114 / 2))
     for rule in ("whole", "tokens", "schedule", "speed", "scores", "table"):
-        assert 0 < cost.of_job(f"reduction_{rule}", study, model, job).memory < 2**33
+        assert 0 < jobs.of_job(f"reduction_{rule}", study, model, job).memory < 2**33
 
 
 def test_the_policy_that_contributing_shows_is_one(tmp_path, monkeypatch):

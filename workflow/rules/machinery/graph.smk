@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from snakemake.dag import DAG
-from tokengeometry.operations import cost, plan as planning
+from tokengeometry.operations import plan as planning
+from tokengeometry.operations.cost.jobs import of_job
 
 
 def planned_job(job):
@@ -21,7 +22,7 @@ def planned_job(job):
         reads=tuple(job.unique_input),
         makes=tuple(job.output),
         temporary=frozenset(job.temp_output),
-        cost=cost.of_job(name, study, model, wildcards, threads, gpus_of(name) > 0),
+        cost=of_job(name, study, model, wildcards, threads, gpus_of(name) > 0),
     )
 
 

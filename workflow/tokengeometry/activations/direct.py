@@ -13,7 +13,8 @@ from tokengeometry.geometry.uncertainty import layers as layers_of_images
 from tokengeometry.geometry.uncertainty import stores as uncertainty
 from tokengeometry.model import tokens
 from tokengeometry.model.token_chain import load_chain, patchify
-from tokengeometry.operations import cost, devices, product_rates
+from tokengeometry.operations import devices, product_rates
+from tokengeometry.operations.cost import sizes
 from tokengeometry.operations.worker_threads import share
 
 
@@ -100,7 +101,7 @@ def write_part(
         If an activation is not finite, or an image can't be read.
     """
     every = range(1, max(layers) + 1)
-    shape = cost.layer_shape(model, max(layers))
+    shape = sizes.layer_shape(model, max(layers))
     workers, length = share(batch_size, devices.forward_workers(device, threads), device, *shape)
     kinds = np.empty(len(samples), np.int8)
 

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from tokengeometry.activations.on_disk import check_finite
 from tokengeometry.geometry import concatenated, moments
-from tokengeometry.operations import cost, product_rates
+from tokengeometry.operations import product_rates
+from tokengeometry.operations.cost import direct, sizes
 from tokengeometry.operations.worker_threads import inferred
 
 
@@ -99,7 +100,7 @@ def analyse(
     samples : array of int, (sample,)
         The part's images' indices in the split.
     size : (int, int)
-        Samples in a slab and layers in a group; see `tokengeometry.operations.cost.direct_size`.
+        Samples in a slab and layers in a group; see `tokengeometry.operations.cost.direct.direct_size`.
     joint : int
         The first so many samples make the concatenated spectrum; at most a slab. 0 is none.
     folds : int
@@ -269,11 +270,11 @@ def _check_finite(values, piece, layer, samples):
 def size_on(device, memory, *job, threads):
     """Samples in a slab and layers in a group, for a GPU's free memory or else the `memory` given.
 
-    The rest is as of `tokengeometry.operations.cost.direct_size`.
+    The rest is as of `tokengeometry.operations.cost.direct.direct_size`.
     """
     if device.type == "cuda":
         # The process is the host's; a tenth is the allocator's.
-        memory = 0.9 * torch.cuda.mem_get_info(device)[0] + cost.PROCESS_BYTES
+        memory = 0.9 * torch.cuda.mem_get_info(device)[0] + sizes.PROCESS_BYTES
         # Of the sample Gram matrix it multiplies one piece at a time, in float64 at most.
         threads = 2
-    return cost.direct_size(memory, *job, threads, device.type == "cpu")
+    return direct.direct_size(memory, *job, threads, device.type == "cpu")

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from tokengeometry.operations.cost import Cost
+from tokengeometry.operations.cost.sizes import Cost
 
 WHOLE_STUDY = "whole study"
 
@@ -25,7 +25,7 @@ class Job:
         Paths.
     temporary : set of str
         Those that it makes and that are deleted when every job that reads them is done.
-    cost : tokengeometry.operations.cost.Cost
+    cost : tokengeometry.operations.cost.sizes.Cost
         With the sizes of what it makes in the same order.
     """
 

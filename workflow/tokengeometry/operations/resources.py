@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tokengeometry.operations import cost
+from tokengeometry.operations.cost import jobs
 
 # What has work for a GPU.
 GPU_RULES = ("layer", "noise", "direct", "moments", "concatenated", "spectra")
@@ -47,7 +47,7 @@ def request(rule, study, model, job, *, threads=1, gpu=False, attempt=1):
     Parameters
     ----------
     rule, study, model, job, threads, gpu
-        As of `tokengeometry.operations.cost.of_job`; for threads see `threads_worth`.
+        As of `tokengeometry.operations.cost.jobs.of_job`; for threads see `threads_worth`.
     attempt : int
         1, 2, …: memory and time grow with it.
 
@@ -55,7 +55,7 @@ def request(rule, study, model, job, *, threads=1, gpu=False, attempt=1):
     -------
     Request
     """
-    its = cost.of_job(rule, study, model, job, threads, gpu)
+    its = jobs.of_job(rule, study, model, job, threads, gpu)
     rate = FLOPS_PER_GPU if gpu else threads * FLOPS_PER_THREAD
     memory = MEMORY_MARGIN * its.memory + SNAKEMAKE_BYTES + gpu * CUDA_BYTES
     return Request(
@@ -84,7 +84,7 @@ def most_threads(rule, cores, gpus=0):
 def threads_worth(rule, study, model, job, most):
     """Threads that shorten a job by more than they cost, at most `most`; the rest is as of `request`."""
     if rule == "pixels":
-        worth = cost.samples_of(study, job) / SAMPLES_WORTH_A_WORKER
+        worth = jobs.samples_of(study, job) / SAMPLES_WORTH_A_WORKER
     else:
-        worth = cost.of_job(rule, study, model, job).flops / FLOPS_WORTH_A_THREAD
+        worth = jobs.of_job(rule, study, model, job).flops / FLOPS_WORTH_A_THREAD
     return max(1, min(most, math.ceil(worth)))
