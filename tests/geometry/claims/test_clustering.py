@@ -63,13 +63,6 @@ def test_every_index_stands_beside_its_null(of_groups, of_one):
             assert "null: 20 draws of one Gaussian" in found[claim].statistic
 
 
-def test_processes_change_no_number(monkeypatch):
-    monkeypatch.setattr(clustering, "NULLS", 3)
-    monkeypatch.setattr(clustering, "SEEDS", 2)
-    one, two = (clustering.of_trajectories(ONE, 0.5 * ONE[::-1], SETTINGS, threads=threads) for threads in (1, 2))
-    assert in_rows(one).equals(in_rows(two))
-
-
 def test_the_plane_is_that_of_umaps_own_distances():
     start = clusters._start(GROUPS, 3)
     own = UMAP(n_neighbors=10, min_dist=0.1, random_state=3, n_jobs=1, init=start).fit_transform(GROUPS)

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from tokengeometry.geometry import concatenated
 from tokengeometry.geometry.statistics.power_law import fit_power_law
 from tokengeometry.geometry.uncertainty import fits, spectra
-from tokengeometry.geometry.uncertainty.bands import FIRST_RANKS, LAST_RANKS, rank_bands
+from tokengeometry.geometry.uncertainty.bands import FIRST_RANKS, LAST_RANKS, band_sums, rank_bands
 
 RANKS = (11, 100)
 PLANTED = [(1.0, False), (2.5, False), (1.5, True)]
@@ -264,6 +264,41 @@ def test_coefficients_make_the_fit(weights):
         line, parabola = (np.polyfit(np.log(ranks), y, degree, w=weight) for degree in (1, 2))
         assert (c.alpha[row] * np.log(eigenvalues[row])).sum() == pytest.approx(-line[0], rel=1e-9)
         assert (c.curvature[row] * np.log(eigenvalues[row])).sum() == pytest.approx(parabola[0], rel=1e-8)
+
+
+def test_means_are_those_of_the_tokens_that_have_alpha():
+    rng = np.random.default_rng(10)
+    tokens = [spectra.of_vectors(draw(rng, 400, 60, alpha), 2) for alpha in (1.0, 1.5, 2.0, 2.5)]
+    arrays = [np.stack([getattr(its, name) for its in tokens]) for name in ("eigenvalues", "held_out", "scores")]
+    folded = spectra.Folded(*arrays, tokens[0].edges)
+    used = np.ones((4, 60), bool)
+    # One has too few resolved ranks.
+    used[2, 15:] = False
+    some, none = np.array([True, False, True, True]), np.array([False, False, True, False])
+    means = [(some, (5, 40)), (none, (5, 40)), (some, (11, 30)), (none, (5, 12))]
+    found = fits.mean_estimates(folded.eigenvalues, used, 400, folded, 2, means, weights="inverse_rank", min_ranks=20)
+    for (count, alpha, corrected, se), (ranks, chosen) in zip(
+        found, [((5, 40), [0, 3]), ((5, 40), []), ((11, 30), [0, 3]), ((5, 12), [2])], strict=True
+    ):
+        assert count == len(chosen)
+        if not chosen:
+            assert np.isnan([alpha, corrected, se]).all()
+            continue
+        its = fits.estimate(folded.eigenvalues, used, 400, folded, 2, ranks=ranks, weights="inverse_rank")
+        assert alpha == pytest.approx(its.alpha[chosen].mean(), rel=1e-12)
+        assert corrected == pytest.approx(its.corrected[chosen].mean(), rel=1e-12)
+        assert se == pytest.approx(its.influence[chosen].mean(axis=0).std() / 20, rel=1e-5)
+
+
+def test_ranks_beyond_the_bands_have_no_correction():
+    values = draw(np.random.default_rng(11), 300, 50, 1.0)
+    folded, eigenvalues = spectra.of_vectors(values, 2).of(None), np.arange(1, 81.0)[None] ** -1
+    every, means = np.ones((1, 80), bool), [(np.array([True]), (5, 40)), (np.array([True]), (5, 70))]
+    within, beyond = fits.mean_estimates(eigenvalues, every, 300, folded, 2, means, weights="uniform", min_ranks=10)
+    assert np.isfinite(within[1:]).all()
+    assert (beyond[1], np.isnan(beyond[2])) == (pytest.approx(1.0), True)
+    with pytest.raises(ValueError, match="80 ranks are more than the 50 of the bands"):
+        band_sums(np.ones((1, 80)), folded.edges)
 
 
 def test_curvature_tells_a_bent_spectrum_from_a_power_law():

@@ -92,8 +92,10 @@ def _plane(points, neighbors, min_dist, seed):
     from umap import UMAP
 
     _keep_compiled()
+    # From so many points on, UMAP takes neighbours that are nearly the nearest, and distances of all would be many.
+    few = len(points) < 4096
     reducer = UMAP(
-        metric="precomputed",
+        metric="precomputed" if few else "euclidean",
         n_neighbors=min(neighbors, len(points) - 1),
         min_dist=min_dist,
         random_state=seed,
@@ -103,11 +105,11 @@ def _plane(points, neighbors, min_dist, seed):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*force_all_finite.*")
         warnings.filterwarnings("ignore", message="using precomputed metric.*")
-        return reducer.fit_transform(_distances(points))
+        return reducer.fit_transform(_distances(points) if few else points)
 
 
 def _distances(points):
-    """Euclidean distances (point, point) digit by digit as UMAP has them, which calls a function for every pair."""
+    """Euclidean distances (point, point), rounded as UMAP's own, for which it calls a function for every pair."""
     rounded = points.astype(np.float32)
     distances = np.empty((len(points), len(points)))
     for row, point in zip(distances, rounded, strict=True):

@@ -7,7 +7,6 @@ Gaussian of the same mean and covariance, which go through the same steps.
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.stats import multivariate_normal
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
@@ -175,13 +174,6 @@ def indices(points, halves, settings, seeds, most):
     return Indices(silhouette, spread, agreement)
 
 
-def _by_one_thread(points, moves, settings, seeds, most):
-    """As `indices`; threads add up in the order in which they are done."""
-    with threadpool_limits(1):
-        halves = None if moves is None else (points + moves, points - moves)
-        return indices(points, halves, settings, seeds, most)
-
-
 def one_gaussian(points, draws, seed):
     """Points from one Gaussian of the same mean and covariance.
 
@@ -199,7 +191,7 @@ def one_gaussian(points, draws, seed):
     return law.rvs((draws, len(points)), random_state=seed).reshape(draws, *points.shape)
 
 
-def of_trajectories(points, moves, settings, doubt="", *, threads=1):
+def of_trajectories(points, moves, settings, doubt=""):
     """Claim 6.
 
     Parameters
@@ -212,8 +204,6 @@ def of_trajectories(points, moves, settings, doubt="", *, threads=1):
         The configuration's `clusters`.
     doubt : str
         Why there are no moves, or why they are not to be trusted; or nothing.
-    threads : int
-        Processes; the numbers are the same with any number of them.
 
     Returns
     -------
@@ -225,9 +215,14 @@ def of_trajectories(points, moves, settings, doubt="", *, threads=1):
     if few or equal:
         return [Verdict("6", f"There are {count} clusters", "none", UNTOLD, FEW if few else EQUAL)]
 
-    # UMAP holds Python's lock. What has most seeds goes first.
-    sets = [(points, SEEDS), *((its, 2) for its in one_gaussian(points, NULLS, settings["seed"]))]
-    found, *nulls = Parallel(threads)(delayed(_by_one_thread)(its, moves, settings, seeds, most) for its, seeds in sets)
+    def of(its, seeds):
+        halves = None if moves is None else (its + moves, its - moves)
+        return indices(its, halves, settings, seeds, most)
+
+    # Threads add up in the order in which they are done.
+    with threadpool_limits(1):
+        found = of(points, SEEDS)
+        nulls = [of(its, 2) for its in one_gaussian(points, NULLS, settings["seed"])]
     return [
         *_numbers(found, nulls, count),
         *_agreements(found, nulls, doubt),

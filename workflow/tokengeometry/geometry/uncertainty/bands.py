@@ -59,10 +59,18 @@ def band_sums(coefficients, edges):
     Parameters
     ----------
     coefficients : array, (..., rank)
+        Of all ranks of the bands.
     edges : array of int, (band + 1,)
 
     Returns
     -------
     array, (..., band)
+
+    Raises
+    ------
+    ValueError
+        If there are more ranks than the bands have.
     """
+    if coefficients.shape[-1] > edges[-1]:
+        raise ValueError(f"{coefficients.shape[-1]} ranks are more than the {edges[-1]} of the bands")
     return np.add.reduceat(coefficients, edges[:-1], axis=-1)

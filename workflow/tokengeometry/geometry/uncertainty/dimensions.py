@@ -11,6 +11,7 @@ import numpy as np
 
 from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.geometry.uncertainty import fits
+from tokengeometry.geometry.uncertainty.bands import band_sums
 from tokengeometry.geometry.uncertainty.stores import read_tokens
 from tokengeometry.model.tokens import layer_tokens
 
@@ -130,6 +131,7 @@ def _of_layer(store, folded, inside, samples):
         first = inside[0]
         its = read_tokens(folded, slice(first, inside[-1] + 1)).of(inside - first)
         # The mean over tokens, image by image: tokens share images.
-        psi = fits.mean_influence(its, np.stack([derivatives for _, derivatives in measured]) / len(inside))
+        derivatives = np.stack([its for _, its in measured]) / len(inside)
+        psi = fits.summed_influence(its.scores, band_sums(derivatives, its.edges))
     values = [value.mean() for value, _ in measured]
     return dict(zip(MEASURES, zip(values, psi, strict=True), strict=True)), int(varies.sum())

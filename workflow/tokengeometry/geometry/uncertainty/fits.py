@@ -240,11 +240,16 @@ def estimate(eigenvalues, used, samples, folded, folds, *, ranks, weights):
 
 def _combine(of_log, eigenvalues):
     """Σ c_j log λ_j over the ranks with c_j ≠ 0; NaN where one of their λ is 0."""
-    length = min(of_log.shape[-1], eigenvalues.shape[-1])
-    of_log, eigenvalues = of_log[..., :length], eigenvalues[..., :length]
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(of_log == 0, 0.0, np.log(eigenvalues))
-        return np.where(np.isfinite(logs).all(axis=-1), (of_log * logs).sum(axis=-1), np.nan)
+        return _combine_logs(of_log, np.log(eigenvalues))
+
+
+def _combine_logs(of_log, logs):
+    """As `_combine`."""
+    length = min(of_log.shape[-1], logs.shape[-1])
+    of_log = of_log[..., :length]
+    logs = np.where(of_log == 0, 0.0, logs[..., :length])
+    return np.where(np.isfinite(logs).all(axis=-1), (of_log * logs).sum(axis=-1), np.nan)
 
 
 def doubt(images, folds, last):
@@ -268,31 +273,30 @@ def doubt(images, folds, last):
     return "" if images >= times * last else f"{images} images in folds are fewer than {times} times rank {last}"
 
 
-def mean_influence(folded, coefficients):
+def summed_influence(scores, sums):
     """What an image does to sums over tokens of numbers that are linear in log λ; see `influence`.
 
     Parameters
     ----------
-    folded : tokengeometry.geometry.uncertainty.spectra.Folded
-        With scores (token, sample, band).
-    coefficients : array, (number, token, rank)
-        Those beyond the bands are left out.
+    scores : array, (token, sample, band)
+    sums : array, (number, token, band)
+        Of the coefficients of log λ, as of `band_sums`.
 
     Returns
     -------
     array, (number, sample), float64
         ψ, with mean 0 over the images.
     """
-    sums = band_sums(coefficients[..., : folded.edges[-1]], folded.edges).astype(np.float32)
-    found = np.zeros((len(sums), folded.scores.shape[-2]))
+    sums = sums.astype(np.float32)
+    found = np.zeros((len(sums), scores.shape[-2]))
     # Token by token, so that no copy of all scores is made.
     for token in np.flatnonzero(sums.any(axis=(0, 2))):
-        found += sums[:, token] @ folded.scores[token].astype(np.float32).T
+        found += sums[:, token] @ scores[token].astype(np.float32).T
     return found - found.mean(axis=-1, keepdims=True)
 
 
 def mean_estimates(eigenvalues, used, samples, folded, folds, means, *, weights, min_ranks):
-    """Mean α over tokens and ranges of ranks, as `estimate` has it of one token and one range.
+    """Means of α, each over some tokens and by one range of ranks, as `estimate` has it of one token.
 
     Parameters
     ----------
@@ -311,27 +315,31 @@ def mean_estimates(eigenvalues, used, samples, folded, folds, means, *, weights,
     list of (tokens, alpha, corrected, se)
         How many of the tokens have an α, and means over them; NaN where none has, or where there are no errors.
     """
-    of_range = {ranges: coefficients(used, ranges, weights).alpha for _, ranges in means}
-    counts, every = np.zeros(len(means), int), np.zeros((len(means), *used.shape))
-    for position, (inside, (first, last)) in enumerate(means):
-        enough = inside & (used[:, first - 1 : last].sum(axis=1) >= min(min_ranks, last - first + 1))
-        counts[position] = enough.sum()
-        every[position] = np.where(enough[:, None], of_range[first, last], 0.0) / max(counts[position], 1)
-
-    def combined(its):
-        """As `_combine`, over all tokens."""
-        ranks = min(used.shape[-1], its.shape[-1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(its[:, :ranks])
-        finite = np.isfinite(logs)
-        empty = (every[..., :ranks].astype(bool) & ~finite).any(axis=(1, 2)) | (counts == 0)
-        return np.where(empty, np.nan, np.tensordot(every[..., :ranks], np.where(finite, logs, 0.0), 2))
-
-    alpha, corrected, errors = combined(eigenvalues), *np.full((2, len(means)), np.nan)
+    values = (eigenvalues,) if folded is None else (eigenvalues, folded.eigenvalues, folded.held_out)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = [np.log(its) for its in values]
+    counts, sums = np.zeros(len(means), int), np.full((3, len(means)), np.nan)
+    bands = None if folded is None else np.zeros((len(means), len(used), len(folded.edges) - 1))
+    for ranges in dict.fromkeys(ranges for _, ranges in means):
+        first, last = ranges
+        slopes = coefficients(used, ranges, weights).alpha
+        enough = used[:, first - 1 : last].sum(axis=1) >= min(min_ranks, last - first + 1)
+        for position in (position for position, (_, its) in enumerate(means) if its == ranges):
+            inside = enough & means[position][0]
+            counts[position] = inside.sum()
+            if not counts[position]:
+                continue
+            of_log = np.where(inside[:, None], slopes, 0.0) / counts[position]
+            sums[: len(logs), position] = [_combine_logs(of_log, its).sum() for its in logs]
+            if folded is not None:
+                bands[position] = band_sums(of_log[:, : folded.edges[-1]], folded.edges)
+                # There is nothing to correct with.
+                sums[1:, position] = np.nan if of_log[:, folded.edges[-1] :].any() else sums[1:, position]
+    alpha, whole, held_out = sums
+    errors = np.full(len(means), np.nan)
+    corrected = errors
     if folded is not None:
         share = (folds - 1) / (2 * folds - 1) * folded.scores.shape[-2] / samples
-        beyond = every[..., folded.edges[-1] :].any(axis=(1, 2))
-        bias = combined(folded.eigenvalues) - combined(folded.held_out)
-        corrected = np.where(beyond, np.nan, alpha - bias * share)
-        errors = np.where(counts > 0, standard_error(mean_influence(folded, every), samples), np.nan)
+        corrected = alpha - (whole - held_out) * share
+        errors = np.where(counts > 0, standard_error(summed_influence(folded.scores, bands), samples), np.nan)
     return list(zip(counts, alpha, corrected, errors, strict=True))

@@ -103,7 +103,7 @@ def _folded_bytes(leading, samples, ranks):
     return array_bytes((*leading, ranks), "float64") + scores + (0 if leading else array_bytes((bands,), "float64"))
 
 
-def folding_bytes(samples, tokens, features, threads):
+def folding_bytes(samples, tokens, features, threads, folds=2):
     """Of samples that are dealt into folds: those of some tokens, and a batch on its way there; and each thread's."""
     whole = 4 * samples * tokens * features
     batch = min(BATCH_BYTES, whole)
@@ -112,7 +112,7 @@ def folding_bytes(samples, tokens, features, threads):
     size = min(samples, features)
     token = (threads + 1) * (32 * samples * features + 10 * 8 * size**2)
     if size < features:
-        token += (3 * threads + 10) * 8 * features**2
+        token += ((folds + 1) * threads + folds + 8) * 8 * features**2
     scores = min(whole, BLOCK_BYTES) + batch + token
     images = min(samples, CKA_IMAGES)
     # The layer, if it fits into memory, else a block of tokens and one more batch. Gram matrices of folds and of the
@@ -126,7 +126,7 @@ def uncertainty(samples, folds, tokens, features, threads=1):
     store = _folded_bytes((tokens,), samples, features) + array_bytes((tokens, features), "float64")
     store += 2 * (_folded_bytes((), samples, features) + array_bytes((features,), "float64"))
     store += array_bytes((len(MEASURES), len(KINDS), 2 + FOLDS), "float64")
-    memory = NUMPY_PROCESS_BYTES + folding_bytes(samples, tokens, features, threads) + store
+    memory = NUMPY_PROCESS_BYTES + folding_bytes(samples, tokens, features, threads, folds) + store
     products = 6 * samples * features**2 + (12 + 14 * folds) * features**3
     return Cost(memory, (store,), (tokens + 1) * products)
 

@@ -7,9 +7,6 @@ from tokengeometry.geometry.uncertainty.bands import rank_bands
 from tokengeometry.operations.cost.forward import loading_bytes
 from tokengeometry.operations.cost.sizes import CLUSTERS_BYTES, LIGHT_PROCESS_BYTES, PROCESS_BYTES, Cost, layer_shape
 
-# How often claims go through UMAP and k-means; and the products that take as long as that does, for each token.
-CLUSTERINGS = 102
-CLUSTERING_FLOPS = 10**7
 # Tokens whose images' scores a page's job has in memory at a time.
 EXPLORED_TOKENS = 64
 
@@ -25,9 +22,13 @@ def norms(samples, tokens):
 
 
 def errors(samples, tokens, features):
-    """Of a table of α with errors, from the scores of so many images: of a layer, as stored and twice in float32."""
-    scores = samples * tokens * (len(rank_bands(features)) - 1)
-    return Cost(LIGHT_PROCESS_BYTES + 12 * scores + 24 * samples * tokens)
+    """Of a table of α with errors, from the scores of so many images: of a layer, as stored and twice in float32.
+
+    Or of its means, which have no copies of the scores, but a few of the coefficients, and all of their sums by band.
+    """
+    bands = len(rank_bands(features)) - 1
+    scores = samples * tokens * bands
+    return Cost(LIGHT_PROCESS_BYTES + 12 * scores + 24 * samples * tokens + 8 * tokens * (12 * features + 60 * bands))
 
 
 def explored(study, model, job):
@@ -60,10 +61,9 @@ def _influences_bytes(model, layers, images):
     return tokens * images * (4 * layers + 6 * bands + 16)
 
 
-def claims(model, layers, images, threads=1):
-    """Of the table of claims of a branch: most of it goes to UMAP, which each process has for itself."""
-    memory = threads * CLUSTERS_BYTES + _influences_bytes(model, layers, images)
-    return Cost(memory, (), CLUSTERINGS * CLUSTERING_FLOPS * layer_shape(model, 1)[0])
+def claims(model, layers, images):
+    """Of the table of claims of a branch."""
+    return Cost(CLUSTERS_BYTES + _influences_bytes(model, layers, images))
 
 
 def splits(model, *of_splits):
