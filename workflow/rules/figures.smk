@@ -19,6 +19,8 @@ rule draw_alpha:
         drawing_log("alpha"),
     benchmark:
         drawing_times("alpha")
+    # Before those that differ in the clusters' bands only.
+    priority: 10
     conda:
         "../../envs/environment.yaml"
     params:
