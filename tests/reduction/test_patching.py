@@ -120,12 +120,17 @@ def test_gradients_pass_through():
 
 def test_a_schedule_comes_from_a_file_too(tmp_path):
     path = tmp_path / "schedule.json"
-    path.write_text(json.dumps({"r": {"0.5": [4, 4, 4], "0.9": [1, 0, 0]}}))
+    others = {"tome-alpha": {"0.5": [4, 4, 4], "0.9": [1, 0, 0]}, "tome-exponential": {"0.5": [6, 4, 2]}}
+    path.write_text(json.dumps({"r": others["tome-alpha"], "others": others}))
     model, images = small_model(), some_images()
     expected, _ = features(model, images, [4, 4, 4])
     assert torch.equal(features(model, images, path, budget=0.5)[0], expected)
     with pytest.raises(StudyError, match=r"has no budget 0.4; it has 0.5, 0.9"):
         features(model, images, path, budget=0.4)
+    expected, _ = features(model, images, [6, 4, 2])
+    assert torch.equal(features(model, images, path, named="tome-exponential")[0], expected)
+    with pytest.raises(StudyError, match="has no schedule tome-best; it has tome-alpha, tome-exponential"):
+        features(model, images, path, named="tome-best")
 
 
 @pytest.mark.parametrize(

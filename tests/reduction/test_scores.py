@@ -152,12 +152,14 @@ def test_tables_pair_the_images(written):
     assert compared.high["cosine_cls"] - compared.low["cosine_cls"] == pytest.approx(0, abs=1e-6)
 
 
-def test_the_file_of_schedules_has_that_from_alpha_first():
+def test_the_file_of_schedules_has_that_from_correlations_first_then_that_from_alpha():
     runs = [("tome", "050"), ("tome", "080"), ("tome-alpha", "080"), ("tome-alpha", "050"), ("grid", "050")]
     its = {run: {"r": [index], "share": 0.5} for index, run in enumerate(runs)}
     found = table.schedule_file(its, {"architecture": "vit", "image_size": [8, 8]})
     assert (found["policy"], found["schedule"], found["r"]) == ("tome", "alpha", {"0.8": [2], "0.5": [3]})
     assert found["others"] == {"tome": {"0.5": [0], "0.8": [1]}, "tome-alpha": found["r"]}
+    both = its | {("tome-share", "050"): {"r": [9], "share": 0.5}}
+    assert table.schedule_file(both, {"architecture": "vit", "image_size": [8, 8]})["r"] == {"0.5": [9]}
     alone = table.schedule_file({("grid", "050"): its["grid", "050"]}, {"architecture": "vit", "image_size": [8, 8]})
     assert (alone["policy"], alone["schedule"], alone["r"]) == ("grid", "constant", {"0.5": [4]})
 

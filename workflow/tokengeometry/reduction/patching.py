@@ -45,7 +45,7 @@ class Reduction:
 
 
 @contextlib.contextmanager
-def reduce(model, schedule, *, budget=None, policy="tome", geometry=None, seed=0, traced=False):
+def reduce(model, schedule, *, budget=None, named=None, policy="tome", geometry=None, seed=0, traced=False):
     """Within the block, a model's every forward pass reduces its tokens; after it, the model is as before.
 
     Tokens are reduced between attention and MLP. Attention is proportional: a token that stands for s tokens gets log s
@@ -59,6 +59,8 @@ def reduce(model, schedule, *, budget=None, policy="tome", geometry=None, seed=0
         How many tokens go at each block; at most half of the spatial tokens that there are. Or a `schedule.json`.
     budget : float, optional
         With a path: which of its budgets, such as 0.5; it may be left out where there is one.
+    named : str, optional
+        With a path: which of its schedules, such as "tome-exponential". By default the file's own choice.
     policy : str
         A module of `tokengeometry.reduction.policies`.
     geometry : tokengeometry.reduction.layer.Geometry, optional
@@ -84,7 +86,7 @@ def reduce(model, schedule, *, budget=None, policy="tome", geometry=None, seed=0
     """
     check_supported(model)
     if isinstance(schedule, str | Path):
-        schedule = read_schedule(schedule, budget)
+        schedule = read_schedule(schedule, budget, named)
     schedule = _checked(schedule, len(model.blocks))
     state = Reduction(schedule, policy, traced=traced)
     reducer = _Reducer(model, state, policies.load(policy), geometry or Geometry(), seed)
@@ -128,7 +130,7 @@ def check_supported(model):
         raise StudyError(f"reduction: {found} is not supported; it must be {SUPPORTED}")
 
 
-def read_schedule(path, budget=None):
+def read_schedule(path, budget=None, named=None):
     """The schedule of a budget from a `schedule.json`.
 
     Parameters
@@ -136,6 +138,8 @@ def read_schedule(path, budget=None):
     path : path
     budget : float, optional
         A share of the unreduced model's operations; it may be left out where there is one.
+    named : str, optional
+        A policy's name with its schedule's; by default the file's own choice.
 
     Returns
     -------
@@ -144,9 +148,12 @@ def read_schedule(path, budget=None):
     Raises
     ------
     StudyError
-        There is no such budget.
+        There is no such budget, or no such schedule.
     """
-    there = {float(share): r for share, r in json.loads(Path(path).read_text())["r"].items()}
+    its = json.loads(Path(path).read_text())
+    if named is not None and named not in its["others"]:
+        raise StudyError(f"{path} has no schedule {named}; it has {', '.join(sorted(its['others']))}")
+    there = {float(share): r for share, r in (its["r"] if named is None else its["others"][named]).items()}
     if budget is None and len(there) == 1:
         budget = next(iter(there))
     if budget not in there:

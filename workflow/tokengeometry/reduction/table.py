@@ -21,6 +21,8 @@ LABELS = {
 }
 # Scores of which less is better.
 ERRORS = ("error_cls", "error_tokens")
+# Whose schedule is the file's own: from the geometry, the one that holds on several sets of images first.
+PREFERRED = ("tome-share", "tome-alpha")
 # Of α's change, neither more nor less is better.
 CHANGES = ("alpha_cls", "alpha_mean")
 
@@ -153,14 +155,14 @@ def schedule_file(schedules, model):
     Returns
     -------
     dict
-        JSON-compatible. `r` and `share` by budget are of the schedule from α, or else of the first policy; `others` are
-        all schedules by name: of token merging, or, where there is none, of all policies.
+        JSON-compatible. `r` and `share` by budget are of the first of `PREFERRED` that there is, or else of the first
+        policy; `others` are all schedules by name: of token merging, or, where there is none, of all policies.
     """
     tome = {run: its for run, its in schedules.items() if policy_of(run[0]).module == "tome"}
     of = {}
     for (policy, budget), its in (tome or schedules).items():
         of.setdefault(policy, {})[f"{int(budget) / 100:g}"] = its
-    named = "tome-alpha" if "tome-alpha" in of else next(iter(of))
+    named = next((name for name in PREFERRED if name in of), next(iter(of)))
     return {
         "architecture": model["architecture"],
         "image_size": model["image_size"],
