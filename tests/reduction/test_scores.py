@@ -1,5 +1,9 @@
 """Scores are what scikit-learn and plain formulas make of the same features; intervals cover what they should."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +13,10 @@ from scipy import stats
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from small_study import REPOSITORY
 from tokengeometry.data.labels import labels_of
 from tokengeometry.geometry.statistics.power_law import fit_power_law
+from tokengeometry.operations.resources import ALLOCATOR
 from tokengeometry.reduction import forward, scores, speed, table
 from tokengeometry.reduction.patching import reduce
 from tokengeometry.storage import zarr_store
@@ -187,6 +193,30 @@ def test_speed_is_of_pairs_of_passes():
     assert found["speed_low"] <= found["speed"] <= found["speed_high"]
     assert found["images_per_second"] > 0
     assert found["whole_images_per_second"] > 0
+
+
+MEMORIES = """
+import timm, torch
+from tokengeometry.reduction.speed import compare
+
+torch.set_num_threads(1)
+model = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=0).eval()
+images = torch.randn(16, 3, 224, 224)
+for _ in range(3):
+    print(*(compare(model, images, [16] * 12, repeats=1)[memory] for memory in ("memory", "whole_memory")))
+"""
+
+
+def test_memory_is_counted_whatever_was_there_before():
+    paths = os.pathsep.join((str(REPOSITORY / "workflow"), os.environ.get("PYTHONPATH", "")))
+    # A job's allocator gives nothing back by itself.
+    its = os.environ | ALLOCATOR | {"PYTHONPATH": paths}
+    said = subprocess.run([sys.executable, "-c", MEMORIES], env=its, capture_output=True, text=True, check=True).stdout
+    reduced, whole = np.array([line.split() for line in said.splitlines()], float).T
+    # Of 16 images in a block's MLP, before and after its activation function, at least.
+    least = 2 * 4 * 16 * 181 * 4 * 192
+    assert (reduced > least).all()
+    assert (whole > least).all()
 
 
 def test_labels_are_the_data_sets_own():
