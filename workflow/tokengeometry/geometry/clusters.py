@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+# From so many points on UMAP takes neighbours that are nearly the nearest; distances of all would be many.
+APPROXIMATED = 4096
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -92,8 +95,7 @@ def _plane(points, neighbors, min_dist, seed):
     from umap import UMAP
 
     _keep_compiled()
-    # From so many points on, UMAP takes neighbours that are nearly the nearest, and distances of all would be many.
-    few = len(points) < 4096
+    few = len(points) < APPROXIMATED
     reducer = UMAP(
         metric="precomputed" if few else "euclidean",
         n_neighbors=min(neighbors, len(points) - 1),

@@ -324,22 +324,21 @@ def mean_estimates(eigenvalues, used, samples, folded, folds, means, *, weights,
         first, last = ranges
         slopes = coefficients(used, ranges, weights).alpha
         enough = used[:, first - 1 : last].sum(axis=1) >= min(min_ranks, last - first + 1)
-        for position in (position for position, (_, its) in enumerate(means) if its == ranges):
-            inside = enough & means[position][0]
-            counts[position] = inside.sum()
-            if not counts[position]:
+        for position, (inside, its) in enumerate(means):
+            chosen = enough & inside
+            if its != ranges or not chosen.any():
                 continue
-            of_log = np.where(inside[:, None], slopes, 0.0) / counts[position]
-            sums[: len(logs), position] = [_combine_logs(of_log, its).sum() for its in logs]
+            counts[position] = chosen.sum()
+            of_log = np.where(chosen[:, None], slopes, 0.0) / counts[position]
+            sums[: len(logs), position] = [_combine_logs(of_log, each).sum() for each in logs]
             if folded is not None:
                 bands[position] = band_sums(of_log[:, : folded.edges[-1]], folded.edges)
-                # There is nothing to correct with.
-                sums[1:, position] = np.nan if of_log[:, folded.edges[-1] :].any() else sums[1:, position]
+                if of_log[:, folded.edges[-1] :].any():
+                    # There is nothing to correct with.
+                    sums[1:, position] = np.nan
     alpha, whole, held_out = sums
-    errors = np.full(len(means), np.nan)
-    corrected = errors
-    if folded is not None:
-        share = (folds - 1) / (2 * folds - 1) * folded.scores.shape[-2] / samples
-        corrected = alpha - (whole - held_out) * share
-        errors = np.where(counts > 0, standard_error(summed_influence(folded.scores, bands), samples), np.nan)
+    if folded is None:
+        return [(count, each, np.nan, np.nan) for count, each in zip(counts, alpha, strict=True)]
+    corrected = alpha - (whole - held_out) * ((folds - 1) / (2 * folds - 1) * folded.scores.shape[-2] / samples)
+    errors = np.where(counts > 0, standard_error(summed_influence(folded.scores, bands), samples), np.nan)
     return list(zip(counts, alpha, corrected, errors, strict=True))
