@@ -31,7 +31,7 @@ os.environ.update(
 from tokengeometry.data.checks import check_datasets_before_run
 from tokengeometry.operations.command_line import read_settings
 from tokengeometry.errors import StudyError, explain
-from tokengeometry.operations.fingerprint import fingerprint
+from tokengeometry.operations.known_fingerprints import known_fingerprint
 from tokengeometry.model.checks import check_models, find_contents, planned_content
 from tokengeometry.model.file_content import without_place
 from tokengeometry.operations.resources import ALLOCATOR
@@ -98,9 +98,11 @@ def code(script, statistic=None):
 
     That of a statistic is named by the rule, not by the script.
     """
-    found = fingerprint(WORKFLOW / "scripts" / script)
+    found = known_fingerprint(WORKFLOW / "scripts" / script)
     if statistic:
-        found += fingerprint(Path(statistics.__file__).with_name(f"{statistic}.py"))
+        found += known_fingerprint(
+            Path(statistics.__file__).with_name(f"{statistic}.py")
+        )
     return found
 
 

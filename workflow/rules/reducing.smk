@@ -87,7 +87,7 @@ def code_of_policy(script):
         if wildcards.policy == reductions.WHOLE:
             return code(script)
         name = reductions.policy_of(wildcards.policy).module
-        return code(script) + fingerprint(
+        return code(script) + known_fingerprint(
             Path(policies.__file__).with_name(f"{name}.py")
         )
 

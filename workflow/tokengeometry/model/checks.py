@@ -13,7 +13,7 @@ from pathlib import Path
 from tokengeometry.errors import StudyError, of_model
 from tokengeometry.model.file_content import known_sha256, local_file
 from tokengeometry.operations import answers
-from tokengeometry.operations.fingerprint import fingerprint
+from tokengeometry.operations.known_fingerprints import known_fingerprint
 from tokengeometry.study import check_model, is_of
 
 # By its name alone: it imports timm.
@@ -116,7 +116,7 @@ def _made(name, settings, results):
 
 def _described(asked):
     """The answers of `tokengeometry.model.describe_models` to what is asked, by name."""
-    code = fingerprint(Path(__file__).with_name("describe_models.py"))
+    code = known_fingerprint(Path(__file__).with_name("describe_models.py"))
     versions = [importlib.metadata.version(package) for package in ("timm", "torch")]
     questions = {name: ["model", code, versions, *question] for name, question in asked.items()}
     found = {name: answers.kept(question) for name, question in questions.items()}

@@ -161,8 +161,9 @@ class _Module:
         node = self._body[index]
         local, stars, import_paths = self._read_imports([node])
         names = self._global_names(node) | set(local)
-        content, reached = [_content(node)], []
-        chains = sorted(chain for chain in _chains(node) if chain[0] in names)
+        text, chains = _read(node)
+        content, reached = [text], []
+        chains = sorted(chain for chain in chains if chain[0] in names)
         for chain in chains:
             for path in self._paths(chain, local):
                 content.append(f"{'.'.join(chain)} is {'.'.join(path)}")
@@ -201,7 +202,7 @@ class _Module:
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             # Code of the package that runs as something is defined with it may well keep a register.
             runs = [*node.decorator_list, *getattr(node, "bases", []), *getattr(node, "keywords", [])]
-            chains = {chain for expression in runs for chain in _chains(expression)}
+            chains = {chain for expression in runs for chain in _read(expression)[1]}
             paths = [path for chain in chains for path in self._paths(chain, {})]
             reached = [(self, index) for chain in chains for index in self.bound.get(chain[0], [])]
             reached += [statement for path in paths for statement in self._package.resolve(path)]
@@ -252,22 +253,6 @@ def _bound_names(node):
     return names | {inner.name for inner in nodes if isinstance(inner, (*FUNCTIONS, ast.ClassDef))}
 
 
-def _chains(node):
-    """Every dotted name in a piece of syntax, as long as it goes: `a.b.c` is ("a", "b", "c")."""
-    chains, pending = set(), [node]
-    while pending:
-        node = pending.pop()
-        names, inner = [], node
-        while isinstance(inner, ast.Attribute):
-            names.append(inner.attr)
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            chains.add((inner.id, *reversed(names)))
-        else:
-            pending.extend(ast.iter_child_nodes(inner))
-    return chains
-
-
 def _silence(statement):
     """Take out what a statement tells people: all that a StudyError says, the texts of other errors and of logs."""
     is_error = isinstance(statement, ast.Raise)
@@ -289,12 +274,45 @@ def _is_text(node):
     return isinstance(node, ast.Expr) and _is_string(node.value)
 
 
-def _content(value):
-    """A syntax tree as text, without docstrings and without what differs between versions of Python."""
-    if isinstance(value, list):
-        return f"[{','.join(_content(item) for item in value if not _is_text(item))}]"
-    if not isinstance(value, ast.AST):
-        return repr(value)
-    fields = ((name, inner) for name, inner in ast.iter_fields(value) if name not in IGNORED)
-    shown = (f"{name}={_content(inner)}" for name, inner in fields if inner is not None and inner != [])
-    return f"{type(value).__name__}({','.join(shown)})"
+def _read(node):
+    """A piece of syntax as text, and the dotted names in it.
+
+    Parameters
+    ----------
+    node : ast.AST
+
+    Returns
+    -------
+    str
+        Without docstrings and without what differs between versions of Python.
+    set of tuple of str
+        Every dotted name, as long as it goes: `a.b.c` is ("a", "b", "c").
+    """
+    chains = set()
+
+    def shown(value, within_chain=False):
+        if isinstance(value, list):
+            return f"[{','.join([shown(item) for item in value if not _is_text(item)])}]"
+        if not isinstance(value, ast.AST):
+            return repr(value)
+        if isinstance(value, (ast.Name, ast.Attribute)) and not within_chain:
+            within_chain = (chain := _chain(value)) is not None
+            if within_chain:
+                chains.add(chain)
+        fields = []
+        for name in value._fields:
+            inner = getattr(value, name, None)
+            if inner is not None and inner != [] and name not in IGNORED:
+                fields.append(f"{name}={shown(inner, within_chain)}")
+        return f"{type(value).__name__}({','.join(fields)})"
+
+    return shown(node), chains
+
+
+def _chain(node):
+    """The dotted name that a name or an attribute is, or None."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else None

@@ -1,0 +1,52 @@
+"""Fingerprints of scripts, found again only where a file of the code has changed."""
+
+import functools
+import hashlib
+import platform
+from pathlib import Path
+
+from tokengeometry.operations import answers
+from tokengeometry.operations.fingerprint import BESIDE, PACKAGE, fingerprint
+
+
+def known_fingerprint(script, package=PACKAGE, folder=answers.FOLDER):
+    """`fingerprint`, or what it was when each file of the package and the script were the same, byte by byte.
+
+    Parameters
+    ----------
+    script, package : path
+        As of `fingerprint`. The package's files are read once in a process.
+    folder : path
+        Where it is kept; see `tokengeometry.operations.answers`.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    script, package = Path(script), Path(package)
+    question, state, found = _kept(package, Path(folder))
+    name = f"{script.name} {_sha256(script.read_bytes())}"
+    if name not in found:
+        found[name] = fingerprint(script, package)
+        answers.keep(question, {"state": state, "found": found}, folder)
+    return found[name]
+
+
+@functools.cache
+def _kept(package, folder):
+    """The question, the state of the package, and the fingerprints that are known of that state."""
+    question = ["fingerprints", str(package.absolute())]
+    files = sorted(file for file in package.rglob("*") if file.suffix in (".py", *BESIDE))
+    # Another version of Python may parse the same file into another tree.
+    lines = [
+        platform.python_version(),
+        *(f"{file.relative_to(package)} {_sha256(file.read_bytes())}" for file in files),
+    ]
+    state = _sha256("\n".join(lines).encode())
+    kept = answers.kept(question, folder) or {"state": None}
+    return question, state, kept["found"] if kept["state"] == state else {}
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()
