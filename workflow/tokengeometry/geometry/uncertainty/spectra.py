@@ -13,9 +13,9 @@ eigenvectors lean towards noise by what eigenvalues gain from it.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
+from tokengeometry.geometry.eigensolver import eigh
 from tokengeometry.geometry.noise_floor import solver_floor
 from tokengeometry.geometry.uncertainty.bands import band_means, rank_bands
 from tokengeometry.geometry.uncertainty.by_token import by_token
@@ -127,13 +127,13 @@ def _eigensystem(covariance, dtype=np.float64):
     space. Where that is not enough, the result is in float64.
     """
     rounded = covariance.astype(dtype, copy=False)
-    values, vectors = eigh(rounded, driver="evd", check_finite=False)
+    values, vectors = eigh(rounded)
     values, vectors = values[::-1], vectors[:, ::-1]
     low = slice(np.count_nonzero(values > CLEAR * values[0]), None)
     if dtype == np.float64 or not len(values[low]):
         return values, vectors
     space = vectors[:, low]
-    again, within = eigh(space.T @ (rounded @ space), driver="evd", check_finite=False)
+    again, within = eigh(space.T @ (rounded @ space))
     if again[0] < STEEP * values[0]:
         return _eigensystem(covariance)
     values[low], vectors[:, low] = again[::-1], space @ within[:, ::-1]
@@ -215,7 +215,7 @@ def _dealt(centred, folds):
 
 def _in_their_space(vectors):
     """Coordinates (sample, sample) of fewer vectors (sample, feature) than features, in the space that they span."""
-    squares, directions = eigh(vectors @ vectors.T, driver="evd", check_finite=False)
+    squares, directions = eigh(vectors @ vectors.T)
     return directions * np.sqrt(np.maximum(squares, 0))
 
 
