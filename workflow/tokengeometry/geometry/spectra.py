@@ -13,7 +13,9 @@ from tqdm import tqdm
 from tokengeometry.geometry.moments import products_of, read_averaged, read_merged, token_blocks
 from tokengeometry.geometry.noise import Noise
 from tokengeometry.geometry.noise_floor import eigenvalue_floor, noise_below, solver_floor
+from tokengeometry.operations.worker_threads import in_order
 from tokengeometry.storage import zarr_store
+from tokengeometry.storage.chunk_sizes import BLOCKS_ON_GPU
 
 
 def eigensystem(scatter, count, *, device="cpu", threads=1):
@@ -96,7 +98,7 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     differences : open store, optional
         The measured noise; see `tokengeometry.activations.measured_noise`.
     device, threads
-        Of the eigensolver; see `eigensystem`.
+        Of the eigensolver; see `eigensystem`. A CUDA device solves several blocks of tokens side by side.
     **attributes
         Kept with the store.
     """
@@ -106,17 +108,20 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     means, values, floor = (np.empty((tokens, features)) for _ in range(3))
     pooled, squares = PooledScatter(), np.zeros(features)
     progress = tqdm(total=tokens, desc="eigenvalues", unit="token", mininterval=5)
-    for block in token_blocks(parts[0]["scatter"]):
+
+    def solve(block):
         merged = read_merged(parts, block)
-        means[block] = merged.mean
-        values[block], vectors = eigensystem(merged.scatter, merged.count, device=device, threads=threads)
+        found, vectors = eigensystem(merged.scatter, merged.count, device=device, threads=threads)
         mean_square = merged.mean**2 + np.einsum("tff->tf", merged.scatter) / merged.count
-        floor[block] = _floor(values[block], noise.along(vectors, mean_square, block), merged.count)
-        squares += mean_square.sum(axis=0)
+        along = noise.along(vectors, mean_square, block)
+        return block, merged, found, _floor(found, along, merged.count), mean_square.sum(axis=0)
+
+    for block, merged, *found in _side_by_side(solve, token_blocks(parts[0]["scatter"]), device):
+        means[block] = merged.mean
+        values[block], floor[block], mean_square = found
+        squares += mean_square
         pooled.add(merged)
         progress.update(len(merged.mean))
-        # Before the next tokens are read.
-        del vectors
     progress.close()
     averaged, averaged_vectors = eigensystem(read_averaged(parts).scatter, merged.count, device=device)
     together, vectors = (found[0] for found in eigensystem(pooled.scatter[None], pooled.count, device=device))
@@ -148,6 +153,19 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         store.write("pooled_floor", _floor(together, along, pooled.count), ("rank",))
         store.write("concatenated", concatenated_spectrum["eigenvalues"][:], ("concatenated_rank",))
         store.write("concatenated_floor", concatenated_spectrum["floor"][:], ("concatenated_rank",))
+
+
+def _side_by_side(solve, blocks, device):
+    """What is found of blocks of tokens, in order; a GPU solves several, for one leaves most of it idle."""
+    if str(device) == "cpu":
+        yield from map(solve, blocks)
+        return
+    import torch
+
+    def in_own_stream():
+        torch.cuda.set_stream(torch.cuda.Stream(device))
+
+    yield from in_order(solve, blocks, BLOCKS_ON_GPU, initializer=in_own_stream)
 
 
 def _floor(values, noise, samples):

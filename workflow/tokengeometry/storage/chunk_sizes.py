@@ -17,6 +17,8 @@ PROJECTED_BYTES = 2**29
 PROJECTED_RANKS = 512
 # Of the tokens, in float32, that a thread of the CPU takes through a transformer's block at a time; more took longer.
 TOKENS_BYTES = 2**22
+# Blocks of tokens, a chunk of scatters each, whose eigensystems a GPU solves side by side.
+BLOCKS_ON_GPU = 4
 # Of the samples of a layer that direct mode holds, beyond those it must.
 SLABS_BYTES = 2**33
 

@@ -15,6 +15,7 @@ from tokengeometry.operations.cost.sizes import (
 from tokengeometry.storage.chunk_sizes import (
     BATCH_BYTES,
     BLOCK_BYTES,
+    BLOCKS_ON_GPU,
     CHUNK_BYTES,
     PIECE_LENGTH,
     PROJECTED_BYTES,
@@ -131,15 +132,16 @@ def uncertainty(samples, folds, tokens, features, threads=1):
     return Cost(memory, (store,), (tokens + 1) * products)
 
 
-def spectra(samples, joint, tokens, features, threads=1, measured=0):
+def spectra(samples, joint, tokens, features, threads=1, measured=0, on_cpu=True):
     """Of the eigenvalues and eigenvectors of every token's covariance and of the pooled one, of a layer.
 
-    The store takes over the concatenated spectrum of so many joint samples, and the norms of all.
+    The store takes over the concatenated spectrum of so many joint samples, and the norms of all. A GPU solves several
+    blocks of tokens side by side.
     """
     matrix = 8 * features**2
     block = chunk_length((tokens, features, features), "float64") * matrix
     arrays = 3 * 2 * 8 * tokens * features + 2 * 4 * samples * tokens + differences_bytes(measured, tokens, features)
-    memory = PROCESS_BYTES + 5 * block + 2 * threads * matrix + 3 * matrix + arrays
+    memory = PROCESS_BYTES + 5 * block * (1 if on_cpu else BLOCKS_ON_GPU) + 2 * threads * matrix + 3 * matrix + arrays
     of_covariances = array_bytes((tokens, features), "float64") + 2 * array_bytes((features,), "float64")
     of_moments = array_bytes((tokens, features), "float64") + array_bytes((samples, tokens), "float32")
     store = of_moments + 2 * of_covariances + concatenated(joint, tokens, features).disk
