@@ -18,13 +18,13 @@ TOKENS, FEATURES = 256, 64
 JOBS = {
     "pixels": """
         from tokengeometry.data import splits
-        from tokengeometry.activations.on_disk import write_pixels
+        from tokengeometry.activations.on_disk import pixels_of, write_pixels
         samples = range(count)
         split = splits.open_split("FakeData", {"size": count, "image_size": [3, image, image]}, ".")
         model = {"image_size": [size, size], "in_chans": 3, "patch_size": [patch, patch], "grid": [size // patch] * 2,
                  "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 1, "crop_mode": "center",
                  "prefix_tokens": []}
-        images = splits.batches(split, samples, model, batch_size=batch_size, workers=workers)
+        images = splits.batches(split, samples, model, batch_size=batch_size, workers=workers, made=pixels_of(model))
         write_pixels(out, images, model, samples)
     """,
     "layer": """

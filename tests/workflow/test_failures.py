@@ -236,7 +236,7 @@ def test_errors_of_the_system_name_the_file_and_others_keep_their_traceback(tmp_
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_stops_the_job_that_made_it(tmp_path, dtype, value):
     import torch
-    from tokengeometry.activations.on_disk import write_pixels
+    from tokengeometry.activations.on_disk import pixels_of, write_pixels
 
     images = torch.zeros(5, 3, 4, 4)
     images[3, 1, 2, 3] = value
@@ -244,17 +244,19 @@ def test_a_number_that_is_not_finite_stops_the_job_that_made_it(tmp_path, dtype,
     model |= {"mean": [0.5] * 3, "std": [0.5] * 3}
     path = tmp_path / "part_000.zarr"
     with pytest.raises(StudyError, match=f"^layer 0, sample 13, token 3: an activation is not finite in {dtype}"):
-        write_pixels(path, iter([images[:2], images[2:]]), model, np.arange(10, 15), dtype=dtype)
+        write_pixels(path, map(pixels_of(model), [images[:2], images[2:]]), model, np.arange(10, 15), dtype=dtype)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_activations_beyond_float16_are_not_stored_as_infinite(tmp_path):
     import torch
-    from tokengeometry.activations.on_disk import write_pixels
+    from tokengeometry.activations.on_disk import pixels_of, write_pixels
 
     model = {"grid": [1, 1], "patch_size": [2, 2], "in_chans": 1, "prefix_tokens": [], "mean": [0.5], "std": [0.5]}
     images = torch.full((2, 1, 2, 2), 1e5)
     with pytest.raises(
         StudyError, match="sample 7, token 0: an activation is not finite in float16.*activations.dtype"
     ):
-        write_pixels(Path(tmp_path) / "x.zarr", [images], model, np.array([7, 8]), dtype="float16")
+        write_pixels(
+            Path(tmp_path) / "x.zarr", map(pixels_of(model), [images]), model, np.array([7, 8]), dtype="float16"
+        )

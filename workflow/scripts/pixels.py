@@ -10,7 +10,7 @@ from tokengeometry.operations.logs import log_to
 from tokengeometry.operations.quick_imports import quick_imports
 
 with quick_imports():
-    from tokengeometry.activations.on_disk import write_pixels
+    from tokengeometry.activations.on_disk import pixels_of, write_pixels
     from tokengeometry.data import splits
 
 with log_to(snakemake.log[0]):
@@ -19,17 +19,18 @@ with log_to(snakemake.log[0]):
     split = splits.open_described(snakemake.input.dataset, params.dataset_class, params.arguments, params.white)
     start, stop = snakemake.params.part
     samples = splits.subset(len(split), stop, snakemake.params.seed)[start:]
-    images = splits.batches(
+    pixels = splits.batches(
         split,
         samples,
         model,
         batch_size=snakemake.config["compute"]["batch_size"],
         workers=snakemake.threads,
+        made=pixels_of(model),
         **snakemake.params.images,
     )
     write_pixels(
         snakemake.output.store,
-        images,
+        pixels,
         model,
         samples,
         dtype=snakemake.params.dtype,

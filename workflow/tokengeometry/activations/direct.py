@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from tokengeometry.activations import in_memory, measured_noise
+from tokengeometry.activations.on_disk import pixels_of
 from tokengeometry.data import eight_bit, splits
 from tokengeometry.geometry import concatenated, moments
 from tokengeometry.geometry.noise import EightBit, Noise
 from tokengeometry.geometry.uncertainty import layers as layers_of_images
 from tokengeometry.geometry.uncertainty import stores as uncertainty
 from tokengeometry.model import tokens
-from tokengeometry.model.token_chain import load_chain, patchify
+from tokengeometry.model.token_chain import load_chain
 from tokengeometry.operations import devices, product_rates
 from tokengeometry.operations.cost import sizes
 from tokengeometry.operations.worker_threads import share
@@ -107,10 +108,11 @@ def write_part(
 
     def patches(first, last):
         whole = batch_size - batch_size % length
-        for batch in splits.batches(split, samples[first:last], model, batch_size=whole, workers=threads, **images):
-            kinds[first : first + len(batch)] = eight_bit.kinds(batch, model["mean"], model["std"])
+        how = dict(batch_size=whole, workers=threads, made=pixels_of(model), **images)
+        for batch, its_kinds in splits.batches(split, samples[first:last], model, **how):
+            kinds[first : first + len(batch)] = its_kinds
             first += len(batch)
-            yield from patchify(batch, model["patch_size"]).split(length)
+            yield from batch.split(length)
 
     def dtypes(layer):
         return [precision if layer else "float32", "float32"]

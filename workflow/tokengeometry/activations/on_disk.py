@@ -14,15 +14,36 @@ from tokengeometry.storage import zarr_store
 DIMS = ("sample", "token", "feature")
 
 
-def write_pixels(path, images, model, samples, /, *, dtype="float32", **attributes):
+def pixels_of(model):
+    """What is made of a batch of preprocessed images.
+
+    Parameters
+    ----------
+    model : dict
+        The content of `model.json`.
+
+    Returns
+    -------
+    callable
+        Of a batch (sample, channel, height, width), float32: its pixel patches (sample, token, feature), and what each
+        image is, as of `tokengeometry.data.eight_bit.kinds`.
+    """
+
+    def made(images):
+        return patchify(images, model["patch_size"]), eight_bit.kinds(images, model["mean"], model["std"])
+
+    return made
+
+
+def write_pixels(path, pixels, model, samples, /, *, dtype="float32", **attributes):
     """Layer 0: the pixel patches the model sees; its attribute `eight_bit` says how they are rounded.
 
     Parameters
     ----------
     path : path
         The store to make.
-    images : iterable of torch.Tensor, (sample, channel, height, width)
-        Preprocessed images in batches, in the order of `samples`.
+    pixels : iterable of (torch.Tensor, array)
+        What `pixels_of` makes of preprocessed images, in batches, in the order of `samples`.
     model : dict
         The content of `model.json`.
     samples : array of int, (sample,)
@@ -43,9 +64,9 @@ def write_pixels(path, images, model, samples, /, *, dtype="float32", **attribut
     kinds = []
 
     def patches():
-        for batch in images:
-            kinds.append(eight_bit.kinds(batch, model["mean"], model["std"]))
-            yield patchify(batch, model["patch_size"])
+        for batch, its_kinds in pixels:
+            kinds.append(its_kinds)
+            yield batch
 
     def found():
         return {"eight_bit": eight_bit.summary(np.concatenate(kinds), model["std"])}

@@ -5,6 +5,8 @@ import numpy as np
 NONE, GREY, COLOUR = range(3)
 # Of a step of 1/255. float32 has its values of 0 to 1 to 10⁻⁵ of a step.
 TOLERANCE = 1e-2
+# Images that are looked at together.
+IMAGES = 8
 
 
 def kinds(images, mean, std):
@@ -25,7 +27,7 @@ def kinds(images, mean, std):
     """
     mean, std = (images.new_tensor(values)[:, None, None] for values in (mean, std))
     # A few at a time: beside a batch there is no room for copies of it.
-    return np.concatenate([_kinds(piece, mean, std) for piece in images.split(8)])
+    return np.concatenate([_kinds(piece, mean, std) for piece in images.split(IMAGES)])
 
 
 def _kinds(images, mean, std):

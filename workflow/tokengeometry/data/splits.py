@@ -225,7 +225,7 @@ class Images(torch.utils.data.Dataset):
         return self.transform(image)
 
 
-def batches(split, samples, model, *, batch_size, workers, **preprocessing):
+def batches(split, samples, model, *, batch_size, workers, made=lambda batch: batch, **preprocessing):
     """Preprocessed images of these samples in batches, in order: float32 (sample, in_chans, height, width).
 
     Threads preprocess them, a batch each, beside the caller. Processes would need shared memory and sockets, of which a
@@ -243,6 +243,8 @@ def batches(split, samples, model, *, batch_size, workers, **preprocessing):
         Images in a batch.
     workers : int
         Threads that preprocess them.
+    made : callable, optional
+        Of a batch; what it makes is yielded in its place. The thread that preprocessed the batch calls it.
     **preprocessing : str
         `crop` and `resize` of `transform`.
 
@@ -258,6 +260,6 @@ def batches(split, samples, model, *, batch_size, workers, **preprocessing):
         found = torch.empty(min(batch_size, len(images) - start), *shape)
         for item in range(len(found)):
             found[item] = images[start + item]
-        return found
+        return made(found)
 
     return inferred(batch, range(0, len(images), batch_size), workers, beside=True)

@@ -92,7 +92,7 @@ def _direct_bytes(model, layers, batch_size, joint, measured, threads, on_cpu):
     # chunks of the layer before that are being written; a batch and what is made of it; the sample Gram matrix.
     # Besides, gaps of the heap that one of them leaves and the next can't use.
     work = 4 * CHUNK_BYTES + max(
-        loading_bytes(batch_size, values, threads, 2),
+        loading_bytes(batch_size, values, threads, 1, cut=True),
         block_bytes(at_work, tokens, features) + written_bytes(scatter),
         3 * BATCH_BYTES,
         max(gram_bytes(joint, t * d, 4 * t * d, 0, threads) for t, d in shapes),

@@ -2,6 +2,7 @@
 
 import math
 
+from tokengeometry.data import eight_bit
 from tokengeometry.operations.cost.sizes import (
     PROCESS_BYTES,
     Cost,
@@ -33,9 +34,15 @@ def link_flops(model, samples, layer):
     return flops + (2 * samples * math.prod(layer_shape(model, 0)) * features if layer == 1 else 0)
 
 
-def loading_bytes(batch_size, image_values, workers, taken):
-    """Of images that threads preprocess: a batch each, two that wait, and so many copies of the one that is taken."""
-    return (workers + 2 + taken) * 4 * batch_size * image_values + workers * IMAGE_BYTES
+def loading_bytes(batch_size, image_values, workers, taken, *, cut=False):
+    """Of images that threads preprocess: a batch each, two that wait, and so many copies of the one that is taken.
+
+    Threads may also cut them into patches, and tell 8-bit images a few at a time; see
+    `tokengeometry.activations.on_disk.pixels_of`.
+    """
+    image = 4 * image_values
+    at_work = IMAGE_BYTES + (batch_size + 4 * min(batch_size, eight_bit.IMAGES)) * image * cut
+    return (workers + 2 + taken) * batch_size * image + workers * at_work
 
 
 def block_bytes(samples, tokens, features):
@@ -54,8 +61,8 @@ def link_memory(samples, tokens, features):
 def pixels(model, samples, batch_size, dtype, threads):
     """Of layer 0 of a part; `threads` preprocess images."""
     batch = min(batch_size, samples), model["in_chans"] * math.prod(model["image_size"])
-    # What is cut into patches and into chunks is copied on the way, and chunks are written.
-    memory = PROCESS_BYTES + 6 * CHUNK_BYTES + loading_bytes(*batch, threads, 6)
+    # What is cut into chunks is copied on the way, and chunks are written.
+    memory = PROCESS_BYTES + 6 * CHUNK_BYTES + loading_bytes(*batch, threads, 5, cut=True)
     return Cost(memory, (activation_disk(samples, *layer_shape(model, 0), dtype),))
 
 
