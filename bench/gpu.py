@@ -2,7 +2,7 @@
 
     PYTHONPATH=REPOSITORY:REPOSITORY/workflow python -m bench.gpu FOLDER --samples 10000
 
-needs no study, no network and no Snakemake: random weights, and images of noise in the size of CIFAR's. FOLDER is for
+needs no study, no network and no Snakemake: random weights, and images of noise in the size of MNIST's. FOLDER is for
 the stores. Each line that it prints is JSON: what was done, and its seconds. The bare pass has its images preprocessed
 in memory, on the host; direct mode loads its own and writes its stores, so its time is that of its job but for the
 start of the process.
@@ -10,6 +10,7 @@ start of the process.
 
 import argparse
 import json
+import struct
 import sys
 import time
 from pathlib import Path
@@ -63,9 +64,8 @@ def measure(options):
     weights = folder / "weights.safetensors"
     source = {"source": "random", "seed": 0}
     model = prepare(options.architecture, options.image_size, source, weights, folder / "model.json", scratch=folder)
-    split = splits.open_split(
-        "FakeData", {"size": options.samples, "image_size": [3, 32, 32], "num_classes": 10}, folder
-    )
+    write_noise(folder / "MNIST/raw", options.samples)
+    split = splits.open_split("MNIST", {"train": False}, folder)
     samples = np.arange(options.samples)
     how = dict(batch_size=options.batch_size, workers=threads, **IMAGES)
     batches = clock("images preprocessed", lambda: list(splits.batches(split, samples, model, **how)))
@@ -91,6 +91,18 @@ def measure(options):
         lambda: spectra.write_spectra(spectra_path, [parts], joint_spectrum, device=where, threads=threads),
     )
     of_a_layer(clock, model, min(JOINT, options.samples), sums_device, threads)
+
+
+def write_noise(folder, count, side=28):
+    """MNIST's files, of noise: images that threads read side by side."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    # The class opens its test split only where the other is there too.
+    for name, images in (("t10k", count), ("train", 1)):
+        for kind, shape, largest in (("images-idx3", (images, side, side), 255), ("labels-idx1", (images,), 9)):
+            header = struct.pack(f">{len(shape) + 1}i", 0x0800 + len(shape), *shape)
+            values = random.integers(largest, size=shape, dtype=np.uint8, endpoint=True)
+            (folder / f"{name}-{kind}-ubyte").write_bytes(header + values.tobytes())
 
 
 def bare(clock, network, batches, dtype, precision):

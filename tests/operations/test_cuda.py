@@ -71,6 +71,21 @@ def test_eigenvalues(device, activations):
     np.testing.assert_allclose(scatter @ vectors, 300 * found[:, None] * vectors, atol=1e-9)
 
 
+def test_spectra_of_blocks_that_are_solved_side_by_side(device, activations, tmp_path, monkeypatch):
+    # More blocks than are at work, the last one shorter.
+    monkeypatch.setattr(spectra, "token_blocks", lambda _: [slice(first, first + 2) for first in range(0, 17, 2)])
+    moments.write(tmp_path / "moments.zarr", moments.accumulate([activations]), dtypes=["float32"])
+    concatenated.save(tmp_path / "concatenated.zarr", *concatenated.spectrum(activations), 300, {}, gram_products="")
+    stores = [zarr_store.open_store(tmp_path / f"{name}.zarr") for name in ("moments", "concatenated")]
+    for place in (device, "cpu"):
+        spectra.write_spectra(tmp_path / f"{place}.zarr", stores[:1], stores[1], device=place)
+    found, expected = (zarr_store.open_store(tmp_path / f"{place}.zarr") for place in (device, "cpu"))
+    for name in expected:
+        # Floors follow from eigenvectors, which small gaps between eigenvalues turn.
+        rtol = 1e-6 if name.endswith("floor") else 1e-9
+        np.testing.assert_allclose(found[name][:], expected[name][:], rtol=rtol, atol=1e-14, err_msg=name)
+
+
 @pytest.mark.parametrize("alpha", [2.5, 4])
 def test_alpha_from_slices_of_float32_is_that_from_float64(device, rng, alpha):
     directions = np.linalg.qr(rng.normal(size=(192, 192)))[0]
@@ -143,7 +158,7 @@ def test_direct_mode(device, network, products):
             threads=1,
             products=product_rates.ON_CPU if sums == "cpu" else product_rates.Products(products, products),
         )
-        found[place.type] = {layer: (its, joint) for layer, its, joint, *_ in made}
+        found[place.type] = {layer: (its(), joint) for layer, its, joint, *_ in made}
     for layer, (its, (eigenvalues, *_)) in found["cpu"].items():
         other, (other_eigenvalues, *_) = found["cuda"][layer]
         np.testing.assert_allclose(other.scatter, its.scatter, rtol=0, atol=1e-4 * its.scatter.max())

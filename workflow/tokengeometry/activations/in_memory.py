@@ -127,13 +127,14 @@ def analyse(
     workers : int
         Of the forward pass; see `tokengeometry.operations.worker_threads.inferred`.
     settle : callable, optional
-        Called before memory is taken for a layer's sums, or for images: what the caller makes of the layers before is
-        to be done by then.
+        Called before memory is taken for a layer's sums, or for images: what the caller makes of the layers before,
+        their moments too, is to be done by then.
 
     Yields
     ------
     layer : int
-    Moments
+    callable
+        Gives the Moments, by any thread; on a GPU it copies them to the host.
     (eigenvalues, floor, folded) or None
         As of `tokengeometry.geometry.concatenated.spectrum`; None without `joint`.
     differences : array, (sample, token, feature), float32, or None
@@ -189,7 +190,7 @@ def analyse(
                     sure[layer] = doubts(layer, _Held(values[:doubted]))
                 if stop == count:
                     found = [its.pop(layer, None) for its in (joints, differences, sure)]
-                    yield layer, sums.pop(layer).moments(), *found
+                    yield layer, sums.pop(layer).moments, *found
                     del found
             # Before the next images are loaded.
             del pixels, tokens, values, held, exact
@@ -197,12 +198,12 @@ def analyse(
 
 
 def analyse_writing(write, *arguments, **options):
-    """`analyse`, with what is found of a layer written by another thread while the model goes on to the next.
+    """`analyse`, with what is found of a layer finished and written by another thread beside the next layer.
 
     Parameters
     ----------
     write : callable
-        `write(layer, moments, joint, differences, doubts)` is called with what `analyse` yields.
+        `write(layer, moments, joint, differences, doubts)` is called with what `analyse` yields, and the Moments.
     *arguments, **options
         Of `analyse`, but for `settle`.
 
@@ -213,13 +214,16 @@ def analyse_writing(write, *arguments, **options):
     """
     writing = []
 
+    def finish(layer, moments_of, *found):
+        write(layer, moments_of(), *found)
+
     def written():
         while writing:
             writing.pop(0).result()
 
     with ThreadPoolExecutor(1) as writer:
         for found in analyse(*arguments, settle=written, **options):
-            writing.append(writer.submit(write, *found))
+            writing.append(writer.submit(finish, *found))
             # It is the writer's to forget.
             del found
         written()

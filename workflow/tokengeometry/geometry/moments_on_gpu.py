@@ -163,7 +163,8 @@ def to_host(tensor):
     tensor = tensor.contiguous()
     found = torch.empty(tensor.shape, dtype=tensor.dtype)
     pieces = zip(*(its.view(-1).split(HOST_BYTES // tensor.element_size()) for its in (tensor, found)), strict=True)
-    torch.cuda.synchronize(tensor.device)
+    # What it is made by; not what another thread has put behind it.
+    torch.cuda.current_stream(tensor.device).record_event().synchronize()
     local = threading.local()
 
     def copy(pair):
