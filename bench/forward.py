@@ -19,11 +19,11 @@ from tokengeometry.reduction.patching import reduce
 from bench.inputs import image_batches, load_model, read_config, use_all_cores
 
 
-def merging(model, budget):
-    """The model with fewer tokens, within a `with`."""
+def schedule_of(model, budget):
+    """How many tokens go at each block, the same number at all, for a share of the model's operations."""
     blocks = flops.blocks_of(model)
     shape = schedules.constant(blocks.depth)
-    return reduce(model, schedules.solve(shape, blocks.spatial, lambda its: flops.count(blocks, its), budget))
+    return schedules.solve(shape, blocks.spatial, lambda its: flops.count(blocks, its), budget)
 
 
 def main(budget=None):
@@ -32,7 +32,8 @@ def main(budget=None):
     model, description = load_model(config)
     dtype = next(model.parameters()).dtype
     batches = [batch.to(dtype) for batch in image_batches(config, description, workers=cores)]
-    with torch.inference_mode(), merging(model, float(budget)) if budget else contextlib.nullcontext():
+    merging = reduce(model, schedule_of(model, float(budget))) if budget else contextlib.nullcontext()
+    with torch.inference_mode(), merging:
         # What torch prepares once for all batches is start-up too.
         model(batches[0])
         start, cpu_start = time.perf_counter(), time.process_time()

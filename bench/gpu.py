@@ -3,9 +3,9 @@
     PYTHONPATH=REPOSITORY:REPOSITORY/workflow python -m bench.gpu FOLDER --samples 10000
 
 needs no study, no network and no Snakemake: random weights, and images of noise in the size of MNIST's. FOLDER is for
-the stores. Each line that it prints is JSON: what was done, and its seconds. The bare pass has its images preprocessed
-in memory, on the host; direct mode loads its own and writes its stores, so its time is that of its job but for the
-start of the process.
+the stores. Each line that it prints is JSON: what was done, and its seconds, or how fast it was. The bare pass has its
+images preprocessed in memory, on the host; direct mode loads its own and writes its stores, so its time is that of its
+job but for the start of the process.
 """
 
 import argparse
@@ -25,7 +25,10 @@ from tokengeometry.geometry.uncertainty import layers as layers_of_images
 from tokengeometry.model.token_chain import load_chain
 from tokengeometry.model.weights import prepare
 from tokengeometry.operations import devices, product_rates
+from tokengeometry.reduction import speed
 from tokengeometry.storage import zarr_store
+
+from bench.forward import schedule_of
 
 IMAGES = {"crop": "center", "resize": "uint8"}
 # Matrices for one solver after the other.
@@ -74,6 +77,8 @@ def measure(options):
         dtype = getattr(torch, precision)
         chain = load_chain(model, weights, layers=layers[1:], dtype=dtype, device=device)
         bare(clock, chain.model, batches, dtype, precision)
+        for budget in options.budgets:
+            merged(chain.model, batches[0].to(device, dtype), budget, precision)
         del chain
     del batches
     sums_device = device if device.type == "cuda" else "cpu"
@@ -118,6 +123,13 @@ def bare(clock, network, batches, dtype, precision):
     with torch.inference_mode():
         network.forward_features(batches[0].to(clock.device, dtype))
     clock("bare forward pass", run, precision=precision)
+
+
+def merged(network, images, budget, precision):
+    """A batch with tokens merged to a share of the operations (ToMe), by turns with the whole model."""
+    found = speed.compare(network, images, schedule_of(network, budget), repeats=5, policy="tome")
+    about = {"what": "tokens merged", "precision": precision, "images": len(images), "budget": budget}
+    print(json.dumps(about | {name: float(f"{its:.4g}") for name, its in found.items()}), flush=True)
 
 
 def of_a_layer(clock, model, samples, device, threads):
@@ -180,6 +192,7 @@ def main(arguments=None):
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--samples", type=int, default=10000)
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], help="of the bare pass")
+    parser.add_argument("--budgets", nargs="*", type=float, default=[0.5, 0.35, 0.25], help="with tokens merged")
     parser.add_argument("--folds", type=int, default=0, help="of direct mode; the CPU makes them")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=8)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -247,6 +248,32 @@ def test_a_layer_is_written_while_the_next_is_computed_but_before_its_sums(chain
         in_memory.analyse_writing(fail, *place, **options)
     # It is seen before anything is added to another layer's sums.
     assert len(summed) == expected.index(1)
+
+
+def test_of_a_layers_sums_nothing_is_left_when_the_next_are_taken(chain, monkeypatch):
+    # On a GPU there is room for one layer's.
+    made, when_taken, when_written = [], [], []
+    add = moments.Accumulator.add
+
+    def alive():
+        return sum(its() is not None for its in made)
+
+    def adding(self, batch):
+        if not any(its() is self for its in made):
+            when_taken.append(alive())
+            made.append(weakref.ref(self))
+        add(self, batch)
+
+    monkeypatch.setattr(moments.Accumulator, "add", adding)
+    patches = torch.randn(6, 9, 768)
+    options = {"device": torch.device("cpu"), "sums_device": "cpu", "threads": 1, "size": (6, 4)}
+
+    def write(layer, its_moments, *_):
+        when_written.append((layer, its_moments.count, alive()))
+
+    in_memory.analyse_writing(write, lambda start, stop: [patches[start:stop]], chain, LAYERS, np.arange(6), **options)
+    assert when_taken == [0] * len(LAYERS)
+    assert when_written == [(layer, 6, 0) for layer in LAYERS]
 
 
 def test_an_activation_that_is_not_finite_is_named(chain):

@@ -1,5 +1,9 @@
 """What a CUDA device computes equals what the CPU computes."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +90,20 @@ def test_spectra_of_blocks_that_are_solved_side_by_side(device, activations, tmp
         np.testing.assert_allclose(found[name][:], expected[name][:], rtol=rtol, atol=1e-14, err_msg=name)
 
 
+def test_solvers_side_by_side_may_be_the_first_of_a_process():
+    # torch loads them at the first call, and fails where two threads make it.
+    script = """
+import numpy as np, torch
+from tokengeometry.geometry import spectra
+solve = lambda matrix: spectra.eigensystem(matrix, 1, device="cuda")[0]
+found = list(spectra._side_by_side(solve, [np.eye(64)[None]] * 8, "cuda"))
+assert np.allclose(found, 1), found
+"""
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+
+
 @pytest.mark.parametrize("alpha", [2.5, 4])
 def test_alpha_from_slices_of_float32_is_that_from_float64(device, rng, alpha):
     directions = np.linalg.qr(rng.normal(size=(192, 192)))[0]
@@ -138,6 +156,31 @@ def test_a_layer_from_the_one_before(device, network, rng, tmp_path):
         write_layer(path, tmp_path / "before.zarr", chain, 2, batch_size=8, device=torch.device(place))
     found, expected = (zarr_store.open_store(tmp_path / f"{name}.zarr")["activations"][:] for name in ("cuda", "cpu"))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_moments_that_are_copied_beside_the_next_layer(device, network, monkeypatch):
+    # So small pieces that several threads copy each array.
+    monkeypatch.setattr(moments_on_gpu, "HOST_BYTES", 4096)
+    patches = patchify(torch.randn(40, 3, 32, 32, generator=torch.Generator().manual_seed(0)), (8, 8))
+    found = {}
+    for place, sums in ((device, device), (torch.device("cpu"), "cpu")):
+        its = found[place.type] = {}
+        in_memory.analyse_writing(
+            lambda layer, its_moments, *_, its=its: its.update({layer: its_moments}),
+            lambda start, stop: patches[start:stop].split(8),
+            TokenChain(network.to(place)),
+            [0, 1, 2],
+            np.arange(40),
+            size=(40, 3),
+            device=place,
+            sums_device=sums,
+            threads=1,
+        )
+    for layer, expected in found["cpu"].items():
+        for name in ("mean", "scatter", "gram", "averaged", "norms"):
+            whole = getattr(expected, name)
+            its = getattr(found["cuda"][layer], name)
+            np.testing.assert_allclose(its, whole, rtol=0, atol=1e-4 * np.abs(whole).max(), err_msg=f"{layer} {name}")
 
 
 @pytest.mark.parametrize("products", ["float64", "float32"])

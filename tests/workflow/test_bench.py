@@ -255,13 +255,16 @@ def test_benchmark_of_a_tiny_study(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_what_is_measured_on_a_gpu_is_measured_on_a_cpu_too(tmp_path, capsys):
-    arguments = "--architecture vit_tiny_patch16_224 --image-size 32 --samples 24 --device cpu --threads 1"
-    gpu.main([str(tmp_path / "gpu"), *arguments.split(), "--precisions", "float32"])
+    arguments = "--architecture vit_tiny_patch16_224 --image-size 64 --samples 24 --device cpu --threads 1"
+    gpu.main([str(tmp_path / "gpu"), *arguments.split(), "--precisions", "float32", "--budgets", "0.5"])
     about, *found = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
     assert about["device"] == "cpu"
     assert {its["what"] for its in found} > {"bare forward pass", "direct mode, float32", "eigensystems"}
-    assert all(its["seconds"] >= 0 for its in found)
+    (merged,) = (its for its in found if its["what"] == "tokens merged")
+    assert merged["budget"] == 0.5
+    assert merged["speed"] > 0
+    assert all(its["seconds"] >= 0 for its in found if its is not merged)
     last = zarr_store.open_store(tmp_path / "gpu" / "moments" / "layer_12.zarr")
-    assert last["norms"].shape == (24, 5)
+    assert last["norms"].shape == (24, 17)
     with pytest.raises(SystemExit, match="error: .*exists"):
         gpu.main([str(tmp_path / "gpu")])

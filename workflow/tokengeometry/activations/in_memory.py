@@ -134,7 +134,7 @@ def analyse(
     ------
     layer : int
     callable
-        Gives the Moments, by any thread; on a GPU it copies them to the host.
+        Gives the Moments, once, in any thread; on a GPU it copies them to the host.
     (eigenvalues, floor, folded) or None
         As of `tokengeometry.geometry.concatenated.spectrum`; None without `joint`.
     differences : array, (sample, token, feature), float32, or None
@@ -203,29 +203,31 @@ def analyse_writing(write, *arguments, **options):
     Parameters
     ----------
     write : callable
-        `write(layer, moments, joint, differences, doubts)` is called with what `analyse` yields, and the Moments.
+        `write(layer, moments, joint, differences, doubts)` is called with what `analyse` yields, but with the Moments
+        in the place of what gives them.
     *arguments, **options
         Of `analyse`, but for `settle`.
 
     Raises
     ------
     Exception
-        What `write` raises, before anything is added to the next layer's sums.
+        What giving the Moments or `write` raises, before anything is added to the next layer's sums.
     """
     writing = []
 
-    def finish(layer, moments_of, *found):
-        write(layer, moments_of(), *found)
+    def finish(layer, held, *found):
+        # Of a layer's sums nothing is held any more when it is done: on a GPU the next ones take their place.
+        write(layer, held.pop()(), *found)
 
     def written():
         while writing:
             writing.pop(0).result()
 
     with ThreadPoolExecutor(1) as writer:
-        for found in analyse(*arguments, settle=written, **options):
-            writing.append(writer.submit(finish, *found))
+        for layer, moments_of, *found in analyse(*arguments, settle=written, **options):
+            writing.append(writer.submit(finish, layer, [moments_of], *found))
             # It is the writer's to forget.
-            del found
+            del moments_of, found
         written()
 
 

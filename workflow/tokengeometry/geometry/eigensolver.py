@@ -15,7 +15,7 @@ _ROUTINES = {np.dtype(np.float64): "dsyevd", np.dtype(np.float32): "ssyevd"}
 
 
 def eigh(matrix):
-    """Eigenvalues and eigenvectors of a symmetric matrix, by one thread without Python's lock.
+    """Eigenvalues and eigenvectors of a symmetric matrix, without Python's lock.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ def _routine(dtype):
     exported = LowLevelCallable.from_cython(cython_lapack, _ROUTINES[dtype])
     if not exported.signature.startswith("void (char *, char *, int *,"):
         raise RuntimeError(f"this scipy's LAPACK counts in other integers: {exported.signature}; use the pinned one")
-    capsule = exported.function
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    pointer = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
+    # Prototypes of our own: those of `pythonapi` are everybody's.
+    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+    pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
+    pointer = pointer_of(exported.function, name_of(exported.function))
     # A function of this kind is called without Python's lock.
     return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 11)(pointer)

@@ -163,7 +163,7 @@ def to_host(tensor):
     tensor = tensor.contiguous()
     found = torch.empty(tensor.shape, dtype=tensor.dtype)
     pieces = zip(*(its.view(-1).split(HOST_BYTES // tensor.element_size()) for its in (tensor, found)), strict=True)
-    # What it is made by; not what another thread has put behind it.
+    # For what makes the tensor, not for what another thread queues after it.
     torch.cuda.current_stream(tensor.device).record_event().synchronize()
     local = threading.local()
 

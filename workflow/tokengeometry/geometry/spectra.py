@@ -28,7 +28,7 @@ def eigensystem(scatter, count, *, device="cpu", threads=1):
     count : int
         N, the number of samples in those sums.
     device : torch.device or str
-        A CUDA device solves them in one batch.
+        A CUDA device solves them one after the other, in the calling thread's stream.
     threads : int
         On the CPU, so many matrices are solved side by side, each by one thread: LAPACK's own threads
         gain little at these sizes, and lose much beside other processes.
@@ -98,7 +98,8 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     differences : open store, optional
         The measured noise; see `tokengeometry.activations.measured_noise`.
     device, threads
-        Of the eigensolver; see `eigensystem`. A CUDA device solves several blocks of tokens side by side.
+        Of the eigensolver; see `eigensystem`. A CUDA device solves several blocks of tokens side by side, each fed by a
+        thread of its own, whatever `threads` is.
     **attributes
         Kept with the store.
     """
@@ -116,14 +117,17 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         along = noise.along(vectors, mean_square, block)
         return block, merged, found, _floor(found, along, merged.count), mean_square.sum(axis=0)
 
+    count = sum(part.attributes["samples"] for part in parts)
     for block, merged, *found in _side_by_side(solve, token_blocks(parts[0]["scatter"]), device):
         means[block] = merged.mean
         values[block], floor[block], mean_square = found
         squares += mean_square
         pooled.add(merged)
         progress.update(len(merged.mean))
+        # Before the next tokens are read.
+        del merged, found
     progress.close()
-    averaged, averaged_vectors = eigensystem(read_averaged(parts).scatter, merged.count, device=device)
+    averaged, averaged_vectors = eigensystem(read_averaged(parts).scatter, count, device=device)
     together, vectors = (found[0] for found in eigensystem(pooled.scatter[None], pooled.count, device=device))
     ranks = zarr_store.from_one(rank=features, concatenated_rank=len(concatenated_spectrum["eigenvalues"]))
     labels = parts[0].labels | ranks
@@ -133,7 +137,7 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         path,
         labels,
         **attributes,
-        samples=merged.count,
+        samples=count,
         tokens=tokens,
         concatenated_samples=concatenated_spectrum.attributes["samples"],
         dtypes=dtypes,
@@ -147,7 +151,7 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         store.write("floor", floor, ("token", "rank"))
         store.write("averaged", averaged[0], ("rank",))
         along = noise.along_averaged(averaged_vectors[0], squares / tokens, tokens)
-        store.write("averaged_floor", _floor(averaged[0], along, merged.count), ("rank",))
+        store.write("averaged_floor", _floor(averaged[0], along, count), ("rank",))
         store.write("pooled", together, ("rank",))
         along = noise.along_pooled(vectors, squares / tokens)
         store.write("pooled_floor", _floor(together, along, pooled.count), ("rank",))
@@ -161,6 +165,9 @@ def _side_by_side(solve, blocks, device):
         yield from map(solve, blocks)
         return
     import torch
+
+    # torch loads its solvers at the first call, which must be one thread's.
+    torch.linalg.eigh(torch.eye(2, dtype=torch.float64, device=device))
 
     def in_own_stream():
         torch.cuda.set_stream(torch.cuda.Stream(device))

@@ -25,27 +25,34 @@ def known_fingerprint(script, package=PACKAGE, folder=answers.FOLDER):
         16 hexadecimal digits.
     """
     script, package = Path(script), Path(package)
-    question, state, found = _kept(package, Path(folder))
+    question, times, state, found = _kept(package, Path(folder))
     name = f"{script.name} {_sha256(script.read_bytes())}"
     if name not in found:
         found[name] = fingerprint(script, package)
-        answers.keep(question, {"state": state, "found": found}, folder)
+        # Not where a file was written after it had been read for the state.
+        if _times(package) == times:
+            answers.keep(question, {"state": state, "found": found}, folder)
     return found[name]
 
 
 @functools.cache
 def _kept(package, folder):
-    """The question, the state of the package, and the fingerprints that are known of that state."""
-    question = ["fingerprints", str(package.absolute())]
-    files = sorted(file for file in package.rglob("*") if file.suffix in (".py", *BESIDE))
+    """The question, when files were written, the state of the package, and what is known of that state."""
+    question, times = ["fingerprints", str(package.absolute())], _times(package)
     # Another version of Python may parse the same file into another tree.
     lines = [
         platform.python_version(),
-        *(f"{file.relative_to(package)} {_sha256(file.read_bytes())}" for file in files),
+        *(f"{file.relative_to(package)} {_sha256(file.read_bytes())}" for file in times),
     ]
     state = _sha256("\n".join(lines).encode())
     kept = answers.kept(question, folder) or {"state": None}
-    return question, state, kept["found"] if kept["state"] == state else {}
+    return question, times, state, kept["found"] if kept["state"] == state else {}
+
+
+def _times(package):
+    """When each file of the package was written."""
+    files = (file for file in sorted(package.rglob("*")) if file.suffix in (".py", *BESIDE) and file.is_file())
+    return {file: file.stat().st_mtime_ns for file in files}
 
 
 def _sha256(content):

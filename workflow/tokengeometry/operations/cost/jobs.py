@@ -93,7 +93,7 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case "uncertainty":
             return uncertainty(*folded, *shape, threads)
         case "spectra":
-            return spectra(study.samples(*split), joint, *shape, threads, measured_here, at_work[2])
+            return spectra(study.samples(*split), joint, *shape, threads, measured_here, not gpu)
         case "correlation_matrix":
             return correlation_matrix(*shape)
 
