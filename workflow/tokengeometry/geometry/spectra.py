@@ -5,6 +5,7 @@ floor below which it is noise, not data.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -109,15 +110,8 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
     means, values, floor = (np.empty((tokens, features)) for _ in range(3))
     pooled, squares = PooledScatter(), np.zeros(features)
     progress = tqdm(total=tokens, desc="eigenvalues", unit="token", mininterval=5)
-
-    def solve(block):
-        merged = read_merged(parts, block)
-        found, vectors = eigensystem(merged.scatter, merged.count, device=device, threads=threads)
-        mean_square = merged.mean**2 + np.einsum("tff->tf", merged.scatter) / merged.count
-        along = noise.along(vectors, mean_square, block)
-        return block, merged, found, _floor(found, along, merged.count), mean_square.sum(axis=0)
-
     count = sum(part.attributes["samples"] for part in parts)
+    solve = partial(_solved, parts, noise, device=device, threads=threads)
     for block, merged, *found in _side_by_side(solve, token_blocks(parts[0]["scatter"]), device):
         means[block] = merged.mean
         values[block], floor[block], mean_square = found
@@ -157,6 +151,15 @@ def write_spectra(path, parts, concatenated_spectrum, differences=None, /, *, de
         store.write("pooled_floor", _floor(together, along, pooled.count), ("rank",))
         store.write("concatenated", concatenated_spectrum["eigenvalues"][:], ("concatenated_rank",))
         store.write("concatenated_floor", concatenated_spectrum["floor"][:], ("concatenated_rank",))
+
+
+def _solved(parts, noise, block, **how):
+    """Of a block of tokens: itself, its moments, eigenvalues and floors, and the sum of the tokens' mean squares."""
+    merged = read_merged(parts, block)
+    values, vectors = eigensystem(merged.scatter, merged.count, **how)
+    mean_square = merged.mean**2 + np.einsum("tff->tf", merged.scatter) / merged.count
+    floor = _floor(values, noise.along(vectors, mean_square, block), merged.count)
+    return block, merged, values, floor, mean_square.sum(axis=0)
 
 
 def _side_by_side(solve, blocks, device):
