@@ -118,6 +118,10 @@ def test_a_failed_job_is_told_in_full_and_the_run_ends_with_its_line(workflow):
 def test_ctrl_c_ends_the_bars_and_gives_the_cursor_back(workflow):
     # More jobs than run at a time, so that some have not begun when it comes, however late.
     rules = ["draw_alpha", "draw_correlation", "draw_clusters", "draw_claims"]
-    written, status = at_terminal(workflow, "--forcerun", *rules, "--until", *rules, until="0 of 1")
+    for _ in range(3):
+        written, status = at_terminal(workflow, "--forcerun", *rules, "--until", *rules, until="0 of 1")
+        # One that comes while Snakemake writes a line of its log is lost there: its handler of logs passes over it.
+        if status != 0:
+            break
     assert status != 0
     assert written.rindex("\x1b[?25h") > max(written.rindex("\x1b[?25l"), written.rindex("all jobs"))
