@@ -30,7 +30,7 @@ def known_fingerprint(script, package=PACKAGE, folder=answers.FOLDER):
     if name not in found:
         found[name] = fingerprint(script, package)
         # Not where a file was written after it had been read for the state.
-        if _times(package) == times:
+        if all(file.is_file() and file.stat().st_mtime_ns == written for file, written in times.items()):
             answers.keep(question, {"state": state, "found": found}, folder)
     return found[name]
 
@@ -38,7 +38,9 @@ def known_fingerprint(script, package=PACKAGE, folder=answers.FOLDER):
 @functools.cache
 def _kept(package, folder):
     """The question, when files were written, the state of the package, and what is known of that state."""
-    question, times = ["fingerprints", str(package.absolute())], _times(package)
+    question = ["fingerprints", str(package.absolute())]
+    files = (file for file in sorted(package.rglob("*")) if file.suffix in (".py", *BESIDE) and file.is_file())
+    times = {file: file.stat().st_mtime_ns for file in files}
     # Another version of Python may parse the same file into another tree.
     lines = [
         platform.python_version(),
@@ -47,12 +49,6 @@ def _kept(package, folder):
     state = _sha256("\n".join(lines).encode())
     kept = answers.kept(question, folder) or {"state": None}
     return question, times, state, kept["found"] if kept["state"] == state else {}
-
-
-def _times(package):
-    """When each file of the package was written."""
-    files = (file for file in sorted(package.rglob("*")) if file.suffix in (".py", *BESIDE) and file.is_file())
-    return {file: file.stat().st_mtime_ns for file in files}
 
 
 def _sha256(content):
