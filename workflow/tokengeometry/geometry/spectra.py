@@ -165,8 +165,7 @@ def _solved(parts, noise, block, **how):
 def _side_by_side(solve, blocks, device):
     """What is found of blocks of tokens, in order; a GPU solves several, for one leaves most of it idle."""
     if str(device) == "cpu":
-        yield from map(solve, blocks)
-        return
+        return in_order(solve, blocks, 1)
     import torch
 
     # torch loads its solvers at the first call, which must be one thread's.
@@ -175,7 +174,7 @@ def _side_by_side(solve, blocks, device):
     def in_own_stream():
         torch.cuda.set_stream(torch.cuda.Stream(device))
 
-    yield from in_order(solve, blocks, BLOCKS_ON_GPU, initializer=in_own_stream)
+    return in_order(solve, blocks, BLOCKS_ON_GPU, initializer=in_own_stream)
 
 
 def _floor(values, noise, samples):
