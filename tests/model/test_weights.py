@@ -219,6 +219,7 @@ out = Path(sys.argv[1])
 files = out / "weights.safetensors", out / "model.json"
 while True:
     prepare("test_vit", None, {"source": "random", "seed": 0}, *files, scratch=out)
+    print("written", flush=True)
 """
 
 
@@ -226,8 +227,10 @@ def test_nothing_stays_of_a_killed_write_after_the_next(tmp_path):
     out = tmp_path / "out"
     environment = os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)}
     left, deadline = [], time.monotonic() + 120
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(out)], env=environment) as writer:
+    command = [sys.executable, "-c", WRITER, str(out)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as writer:
         try:
+            writer.stdout.readline()
             # Stopped again and again, until it is in the middle of writing the weights.
             while not left:
                 assert writer.poll() is None
@@ -235,6 +238,7 @@ def test_nothing_stays_of_a_killed_write_after_the_next(tmp_path):
                 writer.send_signal(signal.SIGCONT)
                 time.sleep(0.003)
                 writer.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
                 left = list(out.glob(".partial/.tmp*"))
         finally:
             # Not to be waited for while it stands still.

@@ -348,8 +348,11 @@ print((times[2] - times[1]) / (times[1] - times[0]))
 def test_every_script_of_the_workflow_has_a_fingerprint_in_a_few_times_what_python_takes_to_parse_them():
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow")}
     command = [sys.executable, "-c", TIMED, REPOSITORY / "workflow/scripts"]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert float(ran.stdout) < 6
+    ratios = [
+        float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(ratios) < 6  # 2.1 to 2.6 measured; the least is of a time when nothing else came between
 
 
 def test_code_that_fetches_images_does_not_count_where_they_are_read(tmp_path):

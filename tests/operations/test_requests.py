@@ -10,10 +10,11 @@ from small_study import REPOSITORY, SMALL
 from tokengeometry.operations.resources import SNAKEMAKE_BYTES, request, threads_worth
 from tokengeometry.study import Study
 
-# What Python has after loading numpy, pandas and matplotlib; torch; torch, timm and torchvision. Snakemake looks
+# What Python has after loading numpy, pandas and matplotlib; torch; torch, timm and torchvision; umap. Snakemake looks
 # at a job's memory twice a second, and of a job of a few seconds it may have seen less than even this.
-SMALLEST_PEAKS = dict.fromkeys(("moments", "concatenated", "spectra"), 540 * 2**20)
+SMALLEST_PEAKS = dict.fromkeys(("moments", "concatenated", "spectra", "explorer_page"), 540 * 2**20)
 SMALLEST_PEAKS |= dict.fromkeys(("model", "dataset", "pixels", "layer"), 740 * 2**20)
+SMALLEST_PEAKS |= dict.fromkeys(("cluster_table", "claims_table"), 270 * 2**20)
 SMALLEST_PEAK = 125 * 2**20
 VIT_B_8 = {
     "image_size": [224, 224],

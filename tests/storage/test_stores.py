@@ -70,7 +70,7 @@ def test_a_store_replaces_the_one_before_and_what_a_killed_job_left(path):
 
 
 def test_a_flipped_bit_anywhere_is_an_error_or_harmless(path, values):
-    files = [file for file in path.rglob("*") if file.is_file()]
+    files = sorted(file for file in path.rglob("*") if file.is_file())
     rng = random.Random(0)
     errors = []
     for _ in range(300):

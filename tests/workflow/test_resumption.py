@@ -134,6 +134,7 @@ def test_a_store_that_a_killed_job_deleted_is_made_again_though_what_followed_is
     store = workflow.branch / "activations/layer_00/part_000.zarr"
     process = start(workflow)
     while store.exists():
+        assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -172,7 +173,7 @@ import sys, time
 from tokengeometry.operations.logs import log_to
 with log_to(sys.argv[1]):
     print("begin", sys.argv[2])
-    time.sleep(float(sys.argv[3]))
+    sys.stdin.read()
     print("end", sys.argv[2])
 """
 
@@ -180,16 +181,20 @@ with log_to(sys.argv[1]):
 def test_a_job_waits_for_one_that_outlived_its_run(tmp_path):
     log = tmp_path / "log"
 
-    def begin(name, seconds):
-        command = [sys.executable, "-c", WRITER, str(log), name, seconds]
+    def begin(name, goes_on):
+        """A process that has the log until its standard input ends."""
+        command = [sys.executable, "-c", WRITER, str(log), name]
         environment = os.environ | {"PYTHONPATH": str(Workflow.PACKAGE)}
-        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, env=environment, stdin=goes_on, stderr=subprocess.PIPE, text=True)
 
-    with begin("first", "1.5") as first:
+    with begin("first", subprocess.PIPE) as first:
         while not (log.exists() and "begin first" in log.read_text()):
+            assert first.poll() is None
             time.sleep(0.05)
-        with begin("second", "0") as second:
-            said = second.communicate()[1]
-        first.wait()
+        with begin("second", subprocess.DEVNULL) as second:
+            said = second.stderr.readline()
+            assert log.read_text() == "begin first\n"
+            first.communicate()
+            said += second.communicate()[1]
     assert re.fullmatch(r"waiting for another process that still writes .*/log\n", said)
     assert log.read_text() == "begin second\nend second\n"

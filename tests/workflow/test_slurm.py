@@ -121,6 +121,8 @@ def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_k
     arguments = ("--groups", "pixels=chain", "layer=chain", "--", "activations")
     process = study.start(*arguments)
     left = first_running(cluster, process, "chain")
+    # It stands still, and so does not end by itself.
+    cluster.command("scancel", "--full", "--signal=STOP", left)
     # As when the connection is lost: its jobs stay in the queue.
     process.kill()
     process.wait()
