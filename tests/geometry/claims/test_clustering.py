@@ -1,6 +1,7 @@
 """The number of clusters: planted ones are found, and one Gaussian is not taken for several."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from planted import alphas, valley, verdicts
 from sklearn.cluster import KMeans
@@ -20,6 +21,8 @@ RNG = np.random.default_rng(0)
 CENTRES = np.array([[1.0] * 6, [3.0] * 3 + [1.0] * 3, [1.0] * 3 + [3.0] * 3])
 GROUPS = np.repeat(CENTRES, 20, axis=0) + 0.05 * RNG.normal(size=(60, 6))
 ONE = RNG.normal(size=(60, 6)) * [3, 1, 1, 1, 1, 1]
+MOVES = 0.3 * RNG.normal(size=GROUPS.shape)
+LARGER_MOVES = 0.5 * RNG.normal(size=ONE.shape)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,12 +33,17 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def of_groups():
-    return verdicts(clustering.of_trajectories(GROUPS, 0.3 * RNG.normal(size=GROUPS.shape), SETTINGS))
+    return verdicts(clustering.of_trajectories(GROUPS, MOVES, SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def of_one():
-    return verdicts(clustering.of_trajectories(ONE, 0.5 * RNG.normal(size=ONE.shape), SETTINGS))
+    return verdicts(clustering.of_trajectories(ONE, LARGER_MOVES, SETTINGS))
+
+
+def test_processes_side_by_side_tell_the_same(of_groups):
+    beside = verdicts(clustering.of_trajectories(GROUPS, MOVES, SETTINGS, processes=2))
+    pd.testing.assert_frame_equal(in_rows(beside.values()), in_rows(of_groups.values()), check_exact=True)
 
 
 def test_three_planted_groups_are_three_clusters(of_groups):

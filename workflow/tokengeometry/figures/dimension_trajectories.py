@@ -2,7 +2,7 @@
 
 from tokengeometry.figures import style
 from tokengeometry.figures.curves import KINDS
-from tokengeometry.geometry.uncertainty.dimensions import LEADING
+from tokengeometry.geometry.uncertainty.bands import LEADING
 
 # measure → its axis
 LABELS = {

@@ -131,6 +131,8 @@ def save(figure, branches, png_path, svg_path):
     title = in_words(branches)
     with naming(png_path):
         figure.savefig(png_path, format="png", dpi=PNG_DPI, metadata={"Title": title, "Software": None})
+    # Laid out once for both.
+    figure.set_layout_engine("none")
     with naming(svg_path):
         figure.savefig(
             svg_path,

@@ -14,7 +14,7 @@ from tokengeometry.geometry.claims.verdicts import (
     simultaneous,
     with_doubt,
 )
-from tokengeometry.geometry.uncertainty.dimensions import LEADING
+from tokengeometry.geometry.uncertainty.bands import LEADING
 
 FALLS = "The spatial tokens' α falls from layer 1 to its minimum"
 RISES = "α of the spatial tokens has its minimum before the last layer, and rises after it"

@@ -12,6 +12,8 @@ import numpy as np
 # The grid of ranges on which α is reported; the configured range is beside it.
 FIRST_RANKS = (3, 5, 11, 20, 30)
 LAST_RANKS = (50, 100, 150, 200, 300)
+# Ranks that the usual fit of α leaves out.
+LEADING = 10
 WIDTH = 1.15
 SINGLE = 10
 

@@ -11,12 +11,9 @@ import numpy as np
 
 from tokengeometry.geometry.statistics._resolved import resolved
 from tokengeometry.geometry.uncertainty import fits
-from tokengeometry.geometry.uncertainty.bands import band_sums
+from tokengeometry.geometry.uncertainty.bands import LEADING, band_sums
 from tokengeometry.geometry.uncertainty.stores import read_tokens
 from tokengeometry.model.tokens import layer_tokens
-
-# Ranks that the usual fit of α leaves out.
-LEADING = 10
 
 
 @dataclass(frozen=True)
