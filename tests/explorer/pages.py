@@ -3,6 +3,18 @@
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import WebDriverWait
 
+# Whether the page's own code has run, which Bokeh begins when all is laid out: it is what says something in words.
+READY = """
+const words = window.Bokeh?.documents[0]?.get_model_by_name("words")
+return Boolean(words && Bokeh.index.find_one(words)?.markup_el?.innerHTML)
+"""
+# What the address says when all that was asked for before is in it, 100 ms later, and on the screen.
+RESTED = """
+const [done] = arguments
+setTimeout(() => requestAnimationFrame(() => setTimeout(() => done(decodeURI(location.hash)))), 100)
+"""
+# However slowly the mouse moves, to press and to let go is a click, and to press and to move is a drag.
+PATIENT = 'Bokeh.require("core/ui_gestures").UIGestures.press_threshold = 60000'
 # A place of a figure, in data, as pixels of the window.
 PLACE = """
 const [name, x, y] = arguments
@@ -31,13 +43,15 @@ class Page:
 
     def __init__(self, browser):
         self.browser = browser
-        self.wait_for(lambda: self.run("return typeof Bokeh === 'object' && location.hash.length > 1"))
+        self.wait_for(lambda: self.run(READY))
+        self.run(PATIENT)
+        self.state()
 
     def run(self, script, *arguments):
         return self.browser.execute_script(script, *arguments)
 
     def wait_for(self, holds):
-        WebDriverWait(self.browser, 20, poll_frequency=0.05).until(lambda _: holds())
+        WebDriverWait(self.browser, 60, poll_frequency=0.05).until(lambda _: holds())
 
     def model(self, name, of):
         """A property of a model by its name, as a JavaScript expression of `it`."""
@@ -51,8 +65,8 @@ class Page:
         return self.run(SAID, name)
 
     def state(self):
-        """What the address says."""
-        return dict(pair.split("=", 1) for pair in self.run("return decodeURI(location.hash)")[1:].split("&"))
+        """What the address says, once it rests."""
+        return dict(pair.split("=", 1) for pair in self.browser.execute_async_script(RESTED)[1:].split("&"))
 
     def at(self, name, x, y):
         return [round(value) for value in self.run(PLACE, name, float(x), float(y))]

@@ -49,6 +49,7 @@ def test_two_branches_have_one_slider_and_a_difference(two, browser):
     open_page(browser, path, "layer=1&tokens=2,1")
     page = Page(browser)
     for layer in (1, 2):
+        page.wait_for(lambda layer=layer: page.state()["layer"] == str(layer))
         shown = page.model("tokens_d", "Array.from(it.data.value)")
         assert shown == pytest.approx([0.25] * 19 + [shown[-1]], abs=1e-5)
         for side, shift in (("a", 0), ("b", -0.25)):

@@ -1,20 +1,16 @@
 """What a study does not have, its page does without, and says so."""
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from browser import complaints, open_page
 from pages import Page
-from small_study import REPOSITORY
 from tokengeometry.explorer.page import branch_page
 from tokengeometry.explorer.payload import Stores, Tables, of_branch
 from tokengeometry.storage.zarr_store import open_layers
 from tokengeometry.tables import read
-
-sys.path.insert(0, str(REPOSITORY))
 
 from bench.explorer import made_up
 

@@ -126,6 +126,7 @@ def test_the_legend_hides_a_line_with_its_intervals(page):
 
 def test_pointing_at_a_place_outlines_what_is_held_with_it(page):
     choose(page, "layer", 8)
+    page.wait_for(lambda: page.state()["block"] == "8")
     chain = ActionChains(page.browser, duration=20)
     chain.w3c_actions.pointer_action.move_to_location(*page.at("map", 1, 0))
     chain.perform()

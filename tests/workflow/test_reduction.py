@@ -62,6 +62,7 @@ def test_the_page_stands_beside_the_branchs_and_leads_to_it(reduced, browser):
     assert page.model("blocks", "Array.from(it.data.r)") == r
     assert "20 images" in page.run(TEXT)
     browser.execute_script(LINK)
+    page.wait_for(lambda: browser.current_url.split("#")[0].endswith("tiny.pictures.test.html"))
     assert Page(browser).title("token_grid")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import complaints, open_page
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 from small_study import OFFLINE, REPOSITORY
@@ -20,6 +21,11 @@ BRANCH = "tiny, pictures, test"
 # What the study is of.
 MADE_OF = ["tiny", "pictures, test"]
 ENTRIES = "nav a, nav li"
+TITLES = "return Array.from(document.querySelectorAll('nav tbody tr'), (row) => row.cells[0].innerText.trim())"
+# At once, and not while a next step looks at what was there before.
+MENU = "ReactDOM.flushSync(() => app.setView({navbarMode: 'menu'}))"
+# What moves is not where it was when the mouse gets there.
+STILL = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,8 @@ def reports(finished, tmp_path_factory):
 @pytest.fixture(params=["zip", "html"])
 def report(request, reports, browser):
     open_page(browser, reports[request.param])
-    WebDriverWait(browser, 20).until(lambda found: found.find_elements(By.CSS_SELECTOR, "nav"))
+    browser.execute_script(STILL)
+    wait_for(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "nav"))
     return reports[request.param]
 
 
@@ -57,27 +64,37 @@ def labels_of(path):
     return {label: branch[label] for label in branch if label != "model" or "splits/" not in path}
 
 
-def click(browser, text):
-    """Click the entry of the menu with this text."""
-
-    def entry(found):
-        entries = found.find_elements(By.CSS_SELECTOR, ENTRIES)
-        return next((entry for entry in entries if entry.text.strip() == text), None)
-
-    WebDriverWait(browser, 20).until(entry).click()
+def wait_for(browser, holds):
+    """What a function returns once it is true; an element that was drawn anew meanwhile is looked for again."""
+    wait = WebDriverWait(browser, 60, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(lambda _: holds())
 
 
-def rows(browser, category, place=None):
-    """The results that a person finds in a category; under a place, where it has several."""
-    browser.execute_script("app.setView({navbarMode: 'menu'})")
-    click(browser, category)
+def click(browser, selector, text=None):
+    """Click the element that a selector finds; of several, the first with this text."""
+
+    def clicked():
+        elements = browser.find_elements(By.CSS_SELECTOR, selector)
+        found = next((element for element in elements if text in (None, element.text.strip())), None)
+        if found:
+            found.click()
+        return found
+
+    wait_for(browser, clicked)
+
+
+def titles(browser, category, place=None):
+    """Those of the results that a person finds in a category; under a place, where it has several."""
+    browser.execute_script(MENU)
+    click(browser, ENTRIES, category)
     if place:
-        click(browser, place)
-    return WebDriverWait(browser, 20).until(lambda found: found.find_elements(By.CSS_SELECTOR, "nav tbody tr"))
+        click(browser, ENTRIES, place)
+    return wait_for(browser, lambda: browser.execute_script(TITLES))
 
 
-def title(row):
-    return row.find_element(By.TAG_NAME, "td").text
+def click_result(browser, number, link):
+    """Click a result's first link, which shows it, or its second one, which leads to its caption."""
+    click(browser, f"nav tbody tr:nth-child({number}) a:nth-of-type({link})")
 
 
 @pytest.mark.parametrize(
@@ -102,13 +119,9 @@ def test_every_figure_and_table_of_the_rules_has_a_caption_and_no_caption_is_lef
 
 def test_a_person_finds_every_figure_and_table_once(finished, report, browser):
     places = {PAPER: [BRANCH, "All branches"], FURTHER: [None], TABLES: [None], EXPLORER: [None], RUN: MADE_OF}
-    found = {
-        (category, place): [title(row) for row in rows(browser, category, place)]
-        for category, its in places.items()
-        for place in its
-    }
-    assert all(len(set(titles)) == len(titles) for titles in found.values())
-    counts = {place: len(titles) for place, titles in found.items()}
+    found = {(category, place): titles(browser, category, place) for category, its in places.items() for place in its}
+    assert all(len(set(its)) == len(its) for its in found.values())
+    counts = {place: len(its) for place, its in found.items()}
     assert sum(counts.values()) == sum(on_disk(finished).values())
     assert counts[TABLES, None] == len(list(finished.branch.glob("*.csv")))
     assert counts[EXPLORER, None] == 1
@@ -138,15 +151,17 @@ def test_the_report_holds_the_files_themselves(finished, report, browser):
 def test_a_figure_is_drawn_with_its_caption_beside_it(report, browser):
     drawn = """
         const [image] = [...document.querySelectorAll("img")].filter(image => !image.closest("nav"));
-        return image && image.complete && image.naturalWidth > 500;
+        return image && image.complete && image.naturalWidth > 500 && !arguments[0].includes(image.src) && image.src;
     """
-    for number in range(5):
-        row = rows(browser, PAPER, BRANCH)[number]
-        row.find_elements(By.TAG_NAME, "a")[0].click()
-        WebDriverWait(browser, 20).until(lambda found: found.execute_script(drawn))
-    rows(browser, PAPER, BRANCH)[0].find_elements(By.TAG_NAME, "a")[1].click()
+    seen = []
+    for number in range(1, 6):
+        titles(browser, PAPER, BRANCH)
+        click_result(browser, number, 1)
+        seen.append(wait_for(browser, lambda: browser.execute_script(drawn, seen)))
+    titles(browser, PAPER, BRANCH)
+    click_result(browser, 1, 2)
     words = "Figure 1A (CIFAR-10 test)"
-    WebDriverWait(browser, 20).until(lambda found: words in found.find_element(By.TAG_NAME, "nav").text)
+    wait_for(browser, lambda: words in browser.find_element(By.TAG_NAME, "nav").text)
     assert complaints(browser) == []
 
 
@@ -208,6 +223,6 @@ def test_the_head_says_what_the_study_is_and_the_charts_what_it_took(report, bro
     for package in ("torch", "numpy", "snakemake"):
         assert f"{package} {version(package)}" in head
     # What the run took: two charts, whose programs are in the report too.
-    click(browser, "Statistics")
-    WebDriverWait(browser, 20).until(lambda found: len(found.find_elements(By.TAG_NAME, "canvas")) == 2)
+    click(browser, ENTRIES, "Statistics")
+    wait_for(browser, lambda: len(browser.find_elements(By.TAG_NAME, "canvas")) == 2)
     assert complaints(browser) == []
