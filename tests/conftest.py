@@ -12,8 +12,8 @@ from small_study import OFFLINE, SMALL, Workflow, write_pictures
 # Fixtures of several folders.
 pytest_plugins = ["browser", "published_files"]
 
-# The same examples every time, however slow the machine.
-settings.register_profile("steady", deadline=None, derandomize=True)
+# However slow the machine; where CI is set, with the same examples every time, as hypothesis has it.
+settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 # The files that take longest. `make test` runs two files side by side, and none of these is to be left over.

@@ -130,7 +130,7 @@ def test_the_chain_of_a_part_goes_as_one_job_with_one_gpu_and_is_repeated_when_k
     process = study.start(*arguments)
     wait_for(lambda: "end them: " in (study.directory / "log").read_text())
     (advice,) = re.findall("end them: (.*)", (study.directory / "log").read_text())
-    assert cluster.jobs()[left].state == "RUNNING"
+    assert cluster.jobs()[left].state == "STOPPED"
     cluster.command(*advice.split())
     wait_for(lambda: cluster.jobs()[left].state == "CANCELLED")
     cancelled = cancel_first(cluster, process, "chain")

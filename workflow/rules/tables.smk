@@ -209,7 +209,6 @@ rule claims_table:
     priority: 20
     conda:
         "../../envs/environment.yaml"
-    threads: threads_of("claims_table")
     resources:
         **ask("claims_table"),
     params:

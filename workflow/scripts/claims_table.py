@@ -34,7 +34,6 @@ with log_to(snakemake.log[0]):
         tuple(model["grid"]),
         params.clusters,
         params.margin,
-        snakemake.threads,
     )
     print(*(f"{one.claim}: {one.verdict} ({one.why})" for one in found), sep="\n")
     write(snakemake.output.table, in_rows(found, *map(read, inputs.control)))

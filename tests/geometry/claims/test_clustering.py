@@ -1,7 +1,6 @@
 """The number of clusters: planted ones are found, and one Gaussian is not taken for several."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from planted import alphas, valley, verdicts
 from sklearn.cluster import KMeans
@@ -39,11 +38,6 @@ def of_groups():
 @pytest.fixture(scope="module")
 def of_one():
     return verdicts(clustering.of_trajectories(ONE, LARGER_MOVES, SETTINGS))
-
-
-def test_processes_side_by_side_tell_the_same(of_groups):
-    beside = verdicts(clustering.of_trajectories(GROUPS, MOVES, SETTINGS, processes=2))
-    pd.testing.assert_frame_equal(in_rows(beside.values()), in_rows(of_groups.values()), check_exact=True)
 
 
 def test_three_planted_groups_are_three_clusters(of_groups):

@@ -3,7 +3,6 @@ from functools import cache
 
 from tokengeometry.operations import gpu_locks, slurm
 from tokengeometry.operations.resources import (
-    ALONE,
     GPU_RULES,
     REDUCING,
     SHARING,
@@ -70,7 +69,7 @@ def threads_of_one(name):
     """The most threads of a rule's jobs."""
     if config["compute"]["threads"] != "auto":
         return config["compute"]["threads"]
-    kind = "_ALONE" * (name in ALONE) + "_SHARING" * (name in SHARING)
+    kind = "_ALONE" * (name == "direct") + "_SHARING" * (name in SHARING)
     variable = "TOKENGEOMETRY_THREADS" + kind
     if workflow.is_main_process:
         cores = workflow.global_resources["_cores"].value or 1

@@ -12,8 +12,6 @@ REDUCING = ("reduction_whole", "reduction_tokens", "reduction_speed", "reduction
 # Most of such a job is its start: on a machine of its own GPUs several share one (`devices.prepare_shared`).
 SHARING = ("reduction_whole", "reduction_tokens", "reduction_schedule")
 SHARERS = 8
-# What has no other job beside it for most of its time.
-ALONE = ("direct", "claims_table")
 # On a cluster two Snakemakes stand around the script: one in the job, one in its step.
 SNAKEMAKE_BYTES = 3 * 10**8
 # The host's side of CUDA: its libraries and its context.
@@ -73,13 +71,12 @@ def memory_of(memory_mb):
 def most_threads(rule, cores, gpus=0):
     """Threads of a job of a rule on so many cores.
 
-    Two jobs side by side use two halves of a machine better than each in turn uses it whole. A job of direct mode, or
-    that of the claims, has no other beside it for most of the time. Those that share a GPU need the CPU for little but
-    their images.
+    Two jobs side by side use two halves of a machine better than each in turn uses it whole. A job of direct mode has
+    no other beside it for most of the time. Those that share a GPU need the CPU for little but their images.
     """
     if gpus and rule in SHARING:
         return max(1, cores // (SHARERS * gpus))
-    return max(1, cores // max(1 if rule in ALONE else 2, gpus))
+    return max(1, cores // max(1 if rule == "direct" else 2, gpus))
 
 
 def threads_worth(rule, study, model, job, most):

@@ -7,7 +7,7 @@ from tokengeometry.geometry.claims.alphas import NO_FOLDS
 from tokengeometry.geometry.clusters import complete_trajectories
 
 
-def of_branch(alphas, clusters, correlation, jackknife, dimensions, grid, settings, margin, processes=1):
+def of_branch(alphas, clusters, correlation, jackknife, dimensions, grid, settings, margin):
     """Claims 1 to 8.
 
     Parameters
@@ -25,8 +25,6 @@ def of_branch(alphas, clusters, correlation, jackknife, dimensions, grid, settin
         The configuration's `clusters`.
     margin : float
         What α may differ by and count as equal.
-    processes : int
-        How many work side by side; the verdicts do not depend on it.
 
     Returns
     -------
@@ -39,7 +37,7 @@ def of_branch(alphas, clusters, correlation, jackknife, dimensions, grid, settin
         *trajectories.of_dimensions(alphas, dimensions),
         *trajectories.of_cls(alphas),
         *places.of_clusters(clusters, grid),
-        *clustering.of_trajectories(points, moves, settings, doubt, processes),
+        *clustering.of_trajectories(points, moves, settings, doubt),
         *places.of_corners(alphas, grid),
         *correlations.of_measures(correlation, jackknife, NO_FOLDS if alphas.influence is None else ""),
     ]

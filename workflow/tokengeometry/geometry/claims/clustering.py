@@ -22,7 +22,6 @@ from tokengeometry.geometry.claims.verdicts import (
     with_doubt,
 )
 from tokengeometry.geometry.clusters import cluster_trajectories
-from tokengeometry.operations.worker_processes import in_processes
 
 SEEDS = 20
 NULLS = 20
@@ -175,12 +174,6 @@ def indices(points, halves, settings, seeds, most):
     return Indices(silhouette, spread, agreement)
 
 
-def _indices(*arguments):
-    """The same by one thread: several add up in the order in which they are done."""
-    with threadpool_limits(1):
-        return indices(*arguments)
-
-
 def one_gaussian(points, draws, seed):
     """Points from one Gaussian of the same mean and covariance.
 
@@ -198,7 +191,7 @@ def one_gaussian(points, draws, seed):
     return law.rvs((draws, len(points)), random_state=seed).reshape(draws, *points.shape)
 
 
-def of_trajectories(points, moves, settings, doubt="", processes=1):
+def of_trajectories(points, moves, settings, doubt=""):
     """Claim 6.
 
     Parameters
@@ -211,8 +204,6 @@ def of_trajectories(points, moves, settings, doubt="", processes=1):
         The configuration's `clusters`.
     doubt : str
         Why there are no moves, or why they are not to be trusted; or nothing.
-    processes : int
-        How many work side by side: UMAP holds Python's lock. The numbers do not depend on it.
 
     Returns
     -------
@@ -224,9 +215,14 @@ def of_trajectories(points, moves, settings, doubt="", processes=1):
     if few or equal:
         return [Verdict("6", f"There are {count} clusters", "none", UNTOLD, FEW if few else EQUAL)]
 
-    sets = [(points, SEEDS), *((its, 2) for its in one_gaussian(points, NULLS, settings["seed"]))]
-    calls = [(its, None if moves is None else (its + moves, its - moves), settings, seeds, most) for its, seeds in sets]
-    found, *nulls = in_processes(_indices, calls, processes)
+    def of(its, seeds):
+        halves = None if moves is None else (its + moves, its - moves)
+        return indices(its, halves, settings, seeds, most)
+
+    # Threads add up in the order in which they are done.
+    with threadpool_limits(1):
+        found = of(points, SEEDS)
+        nulls = [of(its, 2) for its in one_gaussian(points, NULLS, settings["seed"])]
     return [
         *_numbers(found, nulls, count),
         *_agreements(found, nulls, doubt),

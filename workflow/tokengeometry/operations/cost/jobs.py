@@ -47,7 +47,7 @@ def of_job(rule, study, model, job, threads=1, gpu=False):
         case "cluster_table":
             return Cost(CLUSTERS_BYTES)
         case "claims_table":
-            return claims(model, *claimed(study, job, job["split"]), threads)
+            return claims(model, *claimed(study, job, job["split"]))
         case "claims_of_splits":
             return splits(model, *(claimed(study, job, split) for split in ("train", "test")))
         case "correlation_table" | "figures" if "split" in job:

@@ -9,8 +9,6 @@ from tokengeometry.operations.cost.sizes import CLUSTERS_BYTES, LIGHT_PROCESS_BY
 
 # Tokens whose images' scores a page's job has in memory at a time.
 EXPLORED_TOKENS = 64
-# For each token, which the claims cluster a hundred times: 257 take 40 s, worth the start of four processes.
-CLAIMS_FLOPS = 1.5e9
 
 
 def matrices(layers, tokens):
@@ -63,11 +61,9 @@ def _influences_bytes(model, layers, images):
     return tokens * images * (4 * layers + 6 * bands + 16)
 
 
-def claims(model, layers, images, threads):
-    """Of the table of claims of a branch: UMAP again and again, by so many processes beside the job's own."""
-    helpers = threads if threads > 1 else 0
-    memory = (1 + helpers) * CLUSTERS_BYTES + _influences_bytes(model, layers, images)
-    return Cost(memory, flops=CLAIMS_FLOPS * layer_shape(model, 1)[0])
+def claims(model, layers, images):
+    """Of the table of claims of a branch."""
+    return Cost(CLUSTERS_BYTES + _influences_bytes(model, layers, images))
 
 
 def splits(model, *of_splits):
