@@ -31,6 +31,8 @@ def at_terminal(workflow, *arguments, until=None, cores=2):
         stdout=its,
         stderr=its,
         start_new_session=True,
+        # At a terminal nobody ignores Ctrl-C; whoever runs the tests in the background may.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(its)
     written = bytearray()
